@@ -1,0 +1,412 @@
+"""The search loop: propose, evaluate, journal, tell, and go on after any interruption.
+
+The journal is the truth. A search is replayed from it: finished trials are told in their
+order, proposals that were never finished run again *as proposed*, then the strategy is
+asked for the rest. What this module does not know: where jobs run, where the journal
+lies, and what a space or a strategy is beyond its protocol.
+
+Events of a journal, each a JSON object: ``search`` (once, what is searched), ``attempt``
+(each start of a process), ``proposed`` and ``finished`` (two a trial), ``final`` (the
+winner's training, scored on test).
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from metanas.core.errors import ConfigError, JournalError
+from metanas.core.objective import Objective, cost
+from metanas.core.protocols import Context, Evaluate, Executor, Journal, Strategy, Tracker
+from metanas.core.space import Space
+from metanas.core.trial import (
+    REPEATABLE,
+    Job,
+    Outcome,
+    Proposal,
+    Report,
+    Trial,
+    proposal_from,
+    proposal_record,
+    trial_from,
+    trial_record,
+    trial_seed,
+)
+
+FINAL = -1
+"""Stands for the number of a trial in the winner's training, which is no trial."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """One search, completely described.
+
+    Args:
+        name: Of the search.
+        space: What is searched.
+        task: Name of what architectures are judged on.
+        objectives: The first decides; all are measured.
+        strategy: Makes the strategy from its context.
+        evaluate: Runs one job.
+        trials: How many, cached and failed ones included.
+        epochs: Of each training.
+        final_epochs: Of the winner's, on train and validation together; 0 for none.
+        seed: Decides all randomness.
+        workers: How many jobs run at a time.
+        max_seconds: For the search, the winner's training included.
+        max_trial_seconds: For one trial.
+
+    Raises:
+        ConfigError: If a number is below what it can be.
+    """
+
+    name: str
+    space: Space
+    task: str
+    objectives: tuple[Objective, ...]
+    strategy: Callable[[Context], Strategy]
+    evaluate: Evaluate
+    trials: int = 24
+    epochs: int = 5
+    final_epochs: int = 0
+    seed: int = 0
+    workers: int = 1
+    max_seconds: float | None = None
+    max_trial_seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        lows = (("trials", 1), ("epochs", 1), ("final_epochs", 0), ("seed", 0), ("workers", 1))
+        for key, low in lows:
+            value = getattr(self, key)
+            if value < low:
+                raise ConfigError(f"search.{key} is {value}, expected at least {low}")
+        for key in ("max_seconds", "max_trial_seconds"):
+            limit = getattr(self, key)
+            if limit is not None and limit <= 0:
+                raise ConfigError(f"search.{key} is {limit}, expected more than 0")
+        if not self.objectives:
+            raise ConfigError("search.objectives is empty, expected at least one")
+
+
+@dataclass(frozen=True)
+class Final:
+    """The winner, trained afresh on train and validation and scored on test, once."""
+
+    number: int
+    epochs: int
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a search found: its trials in the order in which they ended, and the winner."""
+
+    trials: tuple[Trial, ...]
+    front: tuple[Trial, ...]
+    best: Trial | None
+    final: Final | None
+
+
+@dataclass
+class History:
+    """What a journal says of the past of a search."""
+
+    trials: list[Trial] = field(default_factory=list)
+    open: dict[int, Proposal] = field(default_factory=dict)
+    starts: dict[int, int] = field(default_factory=dict)
+    attempts: int = 0
+    next_number: int = 0
+    final: Final | None = None
+    used_seconds: float = 0.0
+
+
+def read_history(events: Sequence[Mapping[str, Any]], space: Space) -> History:
+    """Replay a journal's events.
+
+    Raises:
+        JournalError: With the position of the first event that cannot be.
+    """
+    history = History()
+    began = ended = 0.0
+    for position, event in enumerate(events, start=1):
+        try:
+            kind, when = event["event"], float(event["time_s"])
+            if kind == "attempt":
+                history.used_seconds += ended - began if history.attempts else 0.0
+                history.attempts += 1
+                began = when
+            elif kind == "proposed":
+                _read_proposed(history, event, space)
+            elif kind == "finished":
+                _read_finished(history, event)
+            elif kind == "final":
+                history.final = _read_final(event)
+            elif kind != "search":
+                raise ValueError(f"event {kind!r}")
+            ended = when
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            problem = f"lacks {error}" if isinstance(error, KeyError) else str(error)
+            raise JournalError(f"event {position} is no event of this search: {problem}") from error
+    history.used_seconds += ended - began if history.attempts else 0.0
+    return history
+
+
+def _read_proposed(history: History, event: Mapping[str, Any], space: Space) -> None:
+    proposal = proposal_from(event["proposal"], space)
+    number = proposal.number
+    if number < history.next_number and number not in history.open:
+        raise ValueError(f"trial {number} is proposed after it has finished")
+    history.open[number] = proposal
+    history.starts[number] = history.starts.get(number, 0) + 1
+    history.next_number = max(history.next_number, number + 1)
+
+
+def _read_finished(history: History, event: Mapping[str, Any]) -> None:
+    number = int(event["trial"]["number"])
+    if number not in history.open:
+        raise ValueError(f"trial {number} finishes without having been proposed")
+    history.trials.append(trial_from(event["trial"], history.open.pop(number)))
+
+
+def _read_final(event: Mapping[str, Any]) -> Final:
+    outcome = event["outcome"]
+    return Final(
+        int(event["number"]),
+        int(event["epochs"]),
+        Outcome(
+            outcome["status"], dict(outcome["metrics"]), float(outcome["seconds"]), outcome["error"]
+        ),
+    )
+
+
+def best_of(trials: Sequence[Trial], objective: Objective) -> Trial | None:
+    """The trial of least cost, the earliest of equals; failed ones only where all failed."""
+    whole = [trial for trial in trials if not trial.failed]
+    partial = [trial for trial in trials if trial.status == "timed_out"]
+    candidates = [t for t in whole or partial if objective.name in t.metrics]
+    return min(candidates, key=lambda t: (cost(objective, t.metrics), t.number), default=None)
+
+
+def run(
+    search: Search, *, executor: Executor, journal: Journal, trackers: Sequence[Tracker] = ()
+) -> Result:
+    """Run a search, or what its journal says is missing of it.
+
+    Args:
+        search: What to search. One that differs from the journal's only in `trials`
+            extends it.
+        executor: Where evaluations run.
+        journal: Its past and its future. Empty for a new search.
+        trackers: Told everything that happens from now on.
+
+    Raises:
+        JournalError: If the journal holds what this search did not write.
+    """
+    loop = _Loop(search, executor.isolated, journal, trackers)
+    try:
+        loop.explore(executor)
+        loop.finish(executor)
+    finally:
+        for tracker in trackers:
+            tracker.close()
+    return loop.result()
+
+
+INTERRUPTIONS = {False: 2, True: 5}
+"""After how many deaths of the search a trial that ran each time is taken for the culprit.
+
+Where trials share the driver's process two are evidence enough. Where they have their own
+(`Executor.isolated`), a trial can hardly kill the driver, and two unlucky kills from
+outside in the same trial are likelier.
+"""
+
+
+class _Loop:
+    """The state of one running search; `explore`, then `finish`, then `result`."""
+
+    def __init__(
+        self, search: Search, isolated: bool, journal: Journal, trackers: Sequence[Tracker]
+    ) -> None:
+        self.search = search
+        self.journal = journal
+        self.trackers = trackers
+        history = read_history(journal.events(), search.space)
+        self.history = history
+        self.trials = history.trials
+        self.next_number = history.next_number
+        self.final = history.final
+        self.pending: dict[int, Proposal] = {}
+        self.curves: dict[int, list[Report]] = {}
+        self.known: dict[tuple[Any, ...], Trial] = {}
+        self.used = 0.0 if history.final is not None else history.used_seconds
+        self.began = time.monotonic()
+        self.interrupted = deque(history.open[number] for number in sorted(history.open))
+        self.suspects = {
+            number for number in history.open if history.starts[number] >= INTERRUPTIONS[isolated]
+        }
+        self.strategy = search.strategy(
+            Context(search.space, search.objectives, search.epochs, search.seed)
+        )
+        for trial in self.trials:
+            self._learn(trial)
+
+    # -- exploring ---------------------------------------------------------------
+
+    def explore(self, executor: Executor) -> None:
+        """Run the trials that are missing."""
+        if not self._missing():
+            return
+        self._append("attempt", number=self.history.attempts, trials=self.search.trials)
+        executor(self.search.evaluate, self.ask, self.on_event, workers=self.search.workers)
+
+    def _missing(self) -> bool:
+        if self.interrupted:
+            return True
+        ended_early = self.final is not None and self.search.max_seconds is not None
+        return self.next_number < self.search.trials and not ended_early
+
+    def ask(self) -> Job | None:
+        """The next job for the executor; tells known and hopeless trials on the way."""
+        while True:
+            proposal = self._next_proposal()
+            if proposal is None:
+                return None
+            self._append("proposed", proposal=proposal_record(proposal))
+            for tracker in self.trackers:
+                tracker.started(proposal)
+            known = self.known.get(_network(proposal))
+            if proposal.number in self.suspects:
+                self._end(proposal, Outcome("crashed", {}, 0.0, "took the search down each time"))
+            elif known is not None:
+                self._end(proposal, Outcome(known.status, known.metrics, 0.0, known.error), known)
+            else:
+                self.pending[proposal.number] = proposal
+                self.curves[proposal.number] = []
+                return Job(
+                    proposal.number,
+                    proposal_record(proposal),
+                    trial_seed(self.search.seed, proposal.number),
+                    limit_s=self._limit(),
+                )
+
+    def _next_proposal(self) -> Proposal | None:
+        if self.interrupted:
+            return self.interrupted.popleft()
+        if self.next_number >= self.search.trials or self._left() <= 0:
+            return None
+        proposal = self.strategy.ask(self.next_number, tuple(self.pending.values()))
+        if proposal is not None:
+            self.next_number += 1
+        return proposal
+
+    def on_event(self, job: Job, event: Report | Outcome) -> None:
+        """Take in what a worker says of a trial."""
+        if isinstance(event, Outcome):
+            self._end(self.pending.pop(job.number), event)
+            return
+        self.curves[job.number].append(event)
+        for tracker in self.trackers:
+            tracker.progress(job.number, event)
+
+    def _end(self, proposal: Proposal, outcome: Outcome, cached: Trial | None = None) -> None:
+        number = proposal.number
+        curve = self.curves.pop(number, [])
+        trial = Trial(
+            proposal=proposal,
+            task=self.search.task,
+            seed=trial_seed(self.search.seed, number) if cached is None else cached.seed,
+            status=outcome.status,
+            metrics=outcome.metrics or (curve[-1].metrics if curve else {}),
+            curve=tuple(curve) if cached is None else cached.curve,
+            seconds=outcome.seconds,
+            cached=cached is not None,
+            error=outcome.error,
+            time_s=time.time(),
+        )
+        self._append("finished", trial=trial_record(trial))
+        self.trials.append(trial)
+        self._learn(trial)
+        for tracker in self.trackers:
+            tracker.log(trial)
+
+    def _learn(self, trial: Trial) -> None:
+        self.strategy.tell(trial)
+        if trial.status in REPEATABLE:
+            self.known.setdefault(_network(trial.proposal), trial)
+
+    # -- the time limit ----------------------------------------------------------
+
+    def _left(self) -> float:
+        """Seconds for exploring: what remains, less what the winner's training will take."""
+        if self.search.max_seconds is None:
+            return float("inf")
+        return self._remaining() - self._epoch_seconds() * self.search.final_epochs
+
+    def _remaining(self) -> float:
+        assert self.search.max_seconds is not None
+        return self.search.max_seconds - self.used - (time.monotonic() - self.began)
+
+    def _epoch_seconds(self) -> float:
+        best = best_of(self.trials, self.search.objectives[0])
+        return 0.0 if best is None else best.seconds / max(1, len(best.curve))
+
+    def _limit(self) -> float | None:
+        limits = [self.search.max_trial_seconds, self._left()]
+        limit = min(x for x in limits if x is not None)
+        return None if limit == float("inf") else max(limit, 0.001)
+
+    # -- the winner --------------------------------------------------------------
+
+    def finish(self, executor: Executor) -> None:
+        """Train the winner afresh and score it on test, unless the journal has it."""
+        best = best_of(self.trials, self.search.objectives[0])
+        epochs = self.search.final_epochs
+        if best is None or epochs == 0 or self._has_final(best):
+            return
+        if self.search.max_seconds is not None and self._epoch_seconds() > 0:
+            epochs = max(1, min(epochs, int(self._remaining() / self._epoch_seconds())))
+        proposal = replace(best.proposal, number=FINAL, epochs=epochs)
+        seed = trial_seed(self.search.seed, best.number)
+        jobs = [Job(FINAL, proposal_record(proposal), seed, final=True)]
+        outcomes: list[Outcome] = []
+        for tracker in self.trackers:
+            tracker.started(proposal)
+
+        def on_event(job: Job, event: Report | Outcome) -> None:
+            if isinstance(event, Outcome):
+                outcomes.append(event)
+                return
+            for tracker in self.trackers:
+                tracker.progress(FINAL, event)
+
+        executor(self.search.evaluate, lambda: jobs.pop() if jobs else None, on_event, workers=1)
+        self.final = Final(best.number, epochs, outcomes[0])
+        outcome = {name: getattr(outcomes[0], name) for name in Outcome.__slots__}
+        self._append("final", number=best.number, epochs=epochs, outcome=outcome)
+
+    def _has_final(self, best: Trial) -> bool:
+        final = self.final
+        return (
+            final is not None
+            and final.number == best.number
+            and final.outcome.status == "completed"
+        )
+
+    # ----------------------------------------------------------------------------
+
+    def result(self) -> Result:
+        """What was found."""
+        best = best_of(self.trials, self.search.objectives[0])
+        front = () if best is None else (best,)
+        return Result(tuple(self.trials), front, best, self.final)
+
+    def _append(self, event: str, **content: Any) -> None:
+        self.journal.append({"event": event, "time_s": time.time(), **content})
+
+
+def _network(proposal: Proposal) -> tuple[Any, ...]:
+    settings = tuple(sorted(proposal.settings.items()))
+    return proposal.architecture.id, proposal.epochs, settings, proposal.parent

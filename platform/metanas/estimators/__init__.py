@@ -1,0 +1,1 @@
+"""Ways to judge an architecture, one file each, which defines ``ESTIMATOR``."""

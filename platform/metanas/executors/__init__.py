@@ -1,0 +1,1 @@
+"""Where evaluations run, one file each, which defines ``EXECUTOR``. Ray is imported here only."""

@@ -1,0 +1,25 @@
+"""One job after the other in this process: for tests, debugging and evaluations of microseconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from metanas.core.protocols import Evaluate, NextJob, OnEvent
+
+
+@dataclass(frozen=True)
+class Inline:
+    """Runs jobs here; `workers` has no effect."""
+
+    isolated: bool = False
+
+    def __call__(
+        self, evaluate: Evaluate, next_job: NextJob, on_event: OnEvent, *, workers: int
+    ) -> None:
+        """Run jobs until there are no more."""
+        while (job := next_job()) is not None:
+            for event in evaluate(job):
+                on_event(job, event)
+
+
+EXECUTOR = Inline

@@ -1,0 +1,1 @@
+"""Where a search is shown and its history kept."""

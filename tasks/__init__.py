@@ -1,0 +1,1 @@
+"""Tasks and readers of data, one file each, which defines ``TASK``."""

@@ -1,0 +1,144 @@
+"""Image classification: rows, labels and an optional split become a task.
+
+Shapes: ``n`` images ``[n, channels, height, width]``, uint8; labels ``[n]``, anything that
+can be sorted, brought to classes 0 to ``k - 1``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from metanas.core.errors import DataError
+from metanas.core.objective import Objective
+from metanas.core.task import Data, Part, Task
+from metanas.tasks._augment import jitter
+
+if TYPE_CHECKING:
+    import torch
+
+METRICS = (Objective("accuracy", "", "max"), Objective("loss", "nats", "min"))
+LABEL_SMOOTHING = 0.05
+HELD_OUT = 0.2
+TEST_SEED = 20_260
+"""Cuts the test part where a data set brings none: the same for every seed of a search,
+so that no search ever trains on what another one was scored on."""
+
+SPLITS = {"train": "train", "test": "test", "validation": "validation"} | dict.fromkeys(
+    ("val", "valid"), "validation"
+)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A data set as read: images, labels, and which part each row is of (or None)."""
+
+    images: npt.NDArray[np.uint8]
+    labels: npt.NDArray[Any]
+    split: npt.NDArray[Any] | None = None
+
+
+def classification(name: str, rows: Rows, *, where: str) -> Task:
+    """A task from its rows, checked.
+
+    Args:
+        name: Of the task.
+        rows: All of them.
+        where: What to call the data set in messages.
+
+    Raises:
+        DataError: If there is one class only, a part is empty or lacks a class, or the
+            split names something else than train, val(id(ation)) and test.
+    """
+    classes, targets = np.unique(rows.labels, return_inverse=True)
+    if len(classes) < 2:
+        raise DataError(f"{where}: one class only ({classes.tolist()}), expected at least 2")
+    whole = Part(rows.images, targets.astype(np.int64))
+    fixed = _given(whole, rows.split, where) if rows.split is not None else _held_out(whole, where)
+    _check_classes(fixed, classes, where)
+    channels, height, width = rows.images.shape[1:]
+    return Task(
+        name=name,
+        kind="classification",
+        shape=(channels, height, width),
+        outputs=len(classes),
+        load=partial(_load, fixed, where),
+        loss=_loss,
+        score=_score,
+        metrics=METRICS,
+        augment=jitter,
+        facts={"rows": len(whole), "classes": [str(name) for name in classes]},
+    )
+
+
+def _load(fixed: Mapping[str, Part], where: str, seed: int) -> Data:
+    validation = fixed.get("validation")
+    train = fixed["train"]
+    if validation is None:
+        train, validation = _cut(train, seed, f"{where}: validation")
+    return Data(train, validation, fixed["test"])
+
+
+def _given(whole: Part, split: npt.NDArray[Any], where: str) -> dict[str, Part]:
+    named = sorted({str(value) for value in split})
+    strange = [value for value in named if value not in SPLITS]
+    if strange:
+        raise DataError(f"{where}: split '{strange[0]}', expected train, val or test")
+    parts = np.array([SPLITS[str(value)] for value in split])
+    for needed in ("train", "test"):
+        if not (parts == needed).any():
+            raise DataError(
+                f"{where}: split '{needed}' is empty (found: {', '.join(named)}); "
+                "without a column 'split' a fifth of the rows is held out"
+            )
+    return {part: _rows(whole, np.flatnonzero(parts == part)) for part in np.unique(parts)}
+
+
+def _held_out(whole: Part, where: str) -> dict[str, Part]:
+    train, test = _cut(whole, TEST_SEED, f"{where}: test")
+    return {"train": train, "test": test}
+
+
+def _cut(part: Part, seed: int, where: str) -> tuple[Part, Part]:
+    """Hold out a fifth of each class, at least one row of it.
+
+    Raises:
+        DataError: If a class has a single row.
+    """
+    rng = np.random.default_rng(seed)
+    held = np.zeros(len(part), dtype=bool)
+    for target in np.unique(part.targets):
+        rows = np.flatnonzero(part.targets == target)
+        if len(rows) < 2:
+            raise DataError(f"{where}: class {target} has one row, a part cannot be held out")
+        held[rng.permutation(rows)[: max(1, round(HELD_OUT * len(rows)))]] = True
+    return _rows(part, np.flatnonzero(~held)), _rows(part, np.flatnonzero(held))
+
+
+def _check_classes(parts: Mapping[str, Part], classes: npt.NDArray[Any], where: str) -> None:
+    trained = np.unique(parts["train"].targets)
+    if len(trained) < len(classes):
+        missing = [str(classes[i]) for i in range(len(classes)) if i not in trained]
+        raise DataError(f"{where}: no row of split 'train' has label {', '.join(missing[:5])}")
+
+
+def _rows(part: Part, rows: npt.NDArray[np.intp]) -> Part:
+    return replace(part, inputs=part.inputs[rows], targets=part.targets[rows])
+
+
+def _loss(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    from torch.nn.functional import cross_entropy
+
+    return cross_entropy(outputs, targets, label_smoothing=LABEL_SMOOTHING)
+
+
+def _score(outputs: torch.Tensor, targets: torch.Tensor) -> dict[str, float]:
+    from torch.nn.functional import cross_entropy
+
+    hits = (outputs.argmax(dim=1) == targets).double().mean()
+    return {"accuracy": float(hits), "loss": float(cross_entropy(outputs.double(), targets))}

@@ -1,0 +1,133 @@
+"""A Parquet file of encoded images: columns `image`, `label` and, if there is one, `split`."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from metanas.core.errors import DataError
+from metanas.core.task import Task
+from metanas.tasks.classification import Rows, classification
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from PIL import Image
+
+LARGEST_SIDE = 64
+GREY_MODES = ("1", "L", "I", "I;16", "F")
+
+
+def parquet(*, path: str = "", where: str = "", size: int = 0) -> Task:
+    """The task that a file describes.
+
+    Args:
+        path: Of the file.
+        where: ``column=value`` to keep these rows only; "" for all.
+        size: Pixels of the longer side to which all images are brought; 0 for the
+            median side of the file, at most 64.
+
+    Raises:
+        DataError: If the file cannot be read, lacks a column, or holds an image that
+            cannot be decoded (its row is named).
+    """
+    try:
+        state = os.stat(path)
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from None
+    return _read(path, where, size, (state.st_mtime_ns, state.st_size))
+
+
+@lru_cache(maxsize=4)
+def _read(path: str, where: str, size: int, state: tuple[int, int]) -> Task:
+    table = _table(path, where)
+    for column in ("image", "label"):
+        if column not in table.column_names:
+            raise DataError(
+                f"{path}: no column '{column}', needed for classification; "
+                f"found: {', '.join(table.column_names)}"
+            )
+        if table[column].null_count:
+            row = table[column].is_null().to_pylist().index(True)
+            raise DataError(f"{path}: row {row} has no {column}")
+    images = _decoded(table, path, size)
+    labels = table["label"].to_numpy()
+    split = table["split"].to_numpy() if "split" in table.column_names else None
+    name = Path(path).stem + (f"-{where.partition('=')[2]}" if where else "")
+    return classification(name, Rows(images, labels, split), where=path)
+
+
+def _table(path: str, where: str) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+        raise DataError(f"{path}: not a Parquet file: {str(error).splitlines()[0]}") from None
+    if where:
+        column, _, value = where.partition("=")
+        if column not in table.column_names:
+            found = ", ".join(table.column_names)
+            raise DataError(f"{path}: --where names column '{column}'; found: {found}")
+        values = pc.cast(table[column], pa.string())
+        chosen = table.filter(pc.equal(values, value))
+        if not len(chosen):
+            known = sorted({str(v) for v in values.unique().to_pylist()})[:20]
+            raise DataError(f"{path}: no row where {where}; '{column}' has: {', '.join(known)}")
+        table = chosen
+    if not len(table):
+        raise DataError(f"{path}: no rows")
+    return table
+
+
+def _decoded(table: pa.Table, path: str, size: int) -> npt.NDArray[np.uint8]:
+    """All images as one array ``[n, channels, height, width]``."""
+    from PIL import Image
+
+    pictures: list[Image.Image] = []
+    for row, encoded in enumerate(table["image"].to_pylist()):
+        data: Any = encoded.get("bytes") if isinstance(encoded, dict) else encoded
+        try:
+            picture = Image.open(io.BytesIO(data))
+            picture.load()
+        except (OSError, SyntaxError, ValueError, TypeError) as error:
+            label = f" ({table['path'][row]})" if "path" in table.column_names else ""
+            raise DataError(
+                f"{path}: image of row {row}{label} cannot be decoded: {error}"
+            ) from None
+        pictures.append(picture)
+    mode = "L" if all(picture.mode in GREY_MODES for picture in pictures) else "RGB"
+    sides = _sides([picture.size for picture in pictures], size)
+    stack = np.stack([_brought(picture, mode, sides) for picture in pictures])
+    return stack[:, None] if mode == "L" else np.ascontiguousarray(stack.transpose(0, 3, 1, 2))
+
+
+def _sides(sizes: Sequence[tuple[int, int]], size: int) -> tuple[int, int]:
+    """Width and height to which all images are brought."""
+    width, height = (float(side) for side in np.median(np.array(sizes), axis=0))
+    longer = size or min(LARGEST_SIDE, max(width, height))
+    factor = longer / max(width, height)
+    return max(1, round(width * factor)), max(1, round(height * factor))
+
+
+def _brought(picture: Any, mode: str, sides: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    if picture.mode in ("I", "I;16", "F"):  # 16 bits or more: scaled to 8 by the largest value
+        values = np.asarray(picture, dtype=np.float64)
+        from PIL import Image
+
+        picture = Image.fromarray((values * (255 / max(values.max(), 1))).astype(np.uint8))
+    converted = picture.convert(mode)
+    if converted.size != sides:
+        converted = converted.resize(sides)
+    return np.asarray(converted, dtype=np.uint8)
+
+
+TASK = parquet
