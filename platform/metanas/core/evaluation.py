@@ -59,7 +59,7 @@ class Evaluation:
                 yield report
         except (GeneratorExit, KeyboardInterrupt):
             raise
-        except BaseException as caught:
+        except BaseException as caught:  # noqa: BLE001 - however a training ends, the search goes on
             status, error = _status(caught, job)
         yield Outcome(status, metrics, time.monotonic() - started, error)
 

@@ -53,10 +53,6 @@ class Reference:
     options: tuple[tuple[str, Any], ...] = ()
     source: str | None = None
 
-    def record(self) -> dict[str, Any]:
-        """As JSON."""
-        return {"name": self.name, "options": dict(self.options), "source": self.source}
-
 
 @dataclass(frozen=True)
 class Listed:
@@ -67,21 +63,40 @@ class Listed:
     origin: str
 
 
-def reference(kind: str, name: str, options: Mapping[str, Any] | None = None) -> Reference:
-    """Refer to a plug-in; the border where a user's own file is read.
+def read_source(kind: str, name: str) -> tuple[str, str | None]:
+    """A plug-in's name without folders, and the text of the user's own file where it names one.
 
     Raises:
-        PluginError: If there is no such name, or the file cannot be read.
+        PluginError: If the file cannot be read.
+    """
+    path, separator, attribute = name.rpartition(":")
+    if not separator:
+        return name, None
+    try:
+        text = Path(path).expanduser().read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise PluginError(f"{kind}: cannot read '{path}': {reason}") from None
+    return f"{Path(path).name}:{attribute}", text
+
+
+def reference(
+    kind: str, name: str, options: Mapping[str, Any] | None = None, source: str | None = None
+) -> Reference:
+    """Refer to a plug-in, checked: the border where names and options enter.
+
+    Args:
+        kind: One of `CONSTANTS`.
+        name: Of the plug-in, or ``file.py:name``.
+        options: By name; text is brought to the type that the plug-in declares.
+        source: The text of the user's own file, where it was read before.
+
+    Raises:
+        PluginError: If there is no such name, or the file cannot be read or imported.
         ConfigError: If the plug-in does not have one of the options.
     """
-    source = None
-    if ":" in name:
-        path, _, attribute = name.rpartition(":")
-        try:
-            source = Path(path).expanduser().read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise PluginError(f"{kind}: cannot read '{path}': {error}") from None
-        name = f"{Path(path).name}:{attribute}"
+    if source is None:
+        name, source = read_source(kind, name)
     bare = Reference(kind, name, (), source)
     given = {} if options is None else options
     return Reference(kind, name, tuple(sorted(_checked(bare, given).items())), source)

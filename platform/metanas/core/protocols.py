@@ -102,6 +102,9 @@ class Executor(Protocol):
     ) -> None:
         """Run jobs until there are no more."""
 
+    def close(self) -> None:
+        """Release what it holds; it is not called again."""
+
 
 class Tracker(Protocol):
     """Shows or stores what happens; may drop what it cannot, never raises, never waits."""

@@ -7,7 +7,7 @@ lies, and what a space or a strategy is beyond its protocol.
 
 Events of a journal, each a JSON object: ``search`` (once, what is searched), ``attempt``
 (each start of a process), ``proposed`` and ``finished`` (two a trial), ``final`` (the
-winner's training, scored on test).
+winner's training, scored on test), ``ended`` (there is nothing left to do).
 """
 
 from __future__ import annotations
@@ -114,13 +114,17 @@ class Result:
 class History:
     """What a journal says of the past of a search."""
 
+    space: Space
     trials: list[Trial] = field(default_factory=list)
     open: dict[int, Proposal] = field(default_factory=dict)
     starts: dict[int, int] = field(default_factory=dict)
     attempts: int = 0
     next_number: int = 0
     final: Final | None = None
+    aim: int = 0
+    ended: bool = False
     used_seconds: float = 0.0
+    latest_s: float = 0.0
 
 
 def read_history(events: Sequence[Mapping[str, Any]], space: Space) -> History:
@@ -129,33 +133,30 @@ def read_history(events: Sequence[Mapping[str, Any]], space: Space) -> History:
     Raises:
         JournalError: With the position of the first event that cannot be.
     """
-    history = History()
-    began = ended = 0.0
+    history = History(space)
     for position, event in enumerate(events, start=1):
         try:
-            kind, when = event["event"], float(event["time_s"])
-            if kind == "attempt":
-                history.used_seconds += ended - began if history.attempts else 0.0
-                history.attempts += 1
-                began = when
-            elif kind == "proposed":
-                _read_proposed(history, event, space)
-            elif kind == "finished":
-                _read_finished(history, event)
-            elif kind == "final":
-                history.final = _read_final(event)
-            elif kind != "search":
-                raise ValueError(f"event {kind!r}")
-            ended = when
+            when = float(event["time_s"])
+            _READERS[event["event"]](history, event)
+            if history.attempts:  # what lies between two attempts is not time of the search
+                history.used_seconds += when - history.latest_s
+            history.latest_s = when
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             problem = f"lacks {error}" if isinstance(error, KeyError) else str(error)
             raise JournalError(f"event {position} is no event of this search: {problem}") from error
-    history.used_seconds += ended - began if history.attempts else 0.0
     return history
 
 
-def _read_proposed(history: History, event: Mapping[str, Any], space: Space) -> None:
-    proposal = proposal_from(event["proposal"], space)
+def _read_attempt(history: History, event: Mapping[str, Any]) -> None:
+    history.latest_s = float(event["time_s"])
+    if history.ended:  # it is extended, and gets its time limit anew
+        history.used_seconds, history.ended = 0.0, False
+    history.attempts += 1
+    history.aim = int(event["trials"])
+
+
+def _read_proposed(history: History, event: Mapping[str, Any]) -> None:
+    proposal = proposal_from(event["proposal"], history.space)
     number = proposal.number
     if number < history.next_number and number not in history.open:
         raise ValueError(f"trial {number} is proposed after it has finished")
@@ -171,9 +172,13 @@ def _read_finished(history: History, event: Mapping[str, Any]) -> None:
     history.trials.append(trial_from(event["trial"], history.open.pop(number)))
 
 
-def _read_final(event: Mapping[str, Any]) -> Final:
+def _read_ended(history: History, event: Mapping[str, Any]) -> None:
+    history.ended = True
+
+
+def _read_final(history: History, event: Mapping[str, Any]) -> None:
     outcome = event["outcome"]
-    return Final(
+    history.final = Final(
         int(event["number"]),
         int(event["epochs"]),
         Outcome(
@@ -182,12 +187,35 @@ def _read_final(event: Mapping[str, Any]) -> Final:
     )
 
 
+_READERS: Mapping[str, Callable[[History, Mapping[str, Any]], None]] = {
+    "search": lambda history, event: None,
+    "attempt": _read_attempt,
+    "proposed": _read_proposed,
+    "finished": _read_finished,
+    "final": _read_final,
+    "ended": _read_ended,
+}
+
+
 def best_of(trials: Sequence[Trial], objective: Objective) -> Trial | None:
     """The trial of least cost, the earliest of equals; failed ones only where all failed."""
     whole = [trial for trial in trials if not trial.failed]
     partial = [trial for trial in trials if trial.status == "timed_out"]
     candidates = [t for t in whole or partial if objective.name in t.metrics]
     return min(candidates, key=lambda t: (cost(objective, t.metrics), t.number), default=None)
+
+
+def result_so_far(
+    events: Sequence[Mapping[str, Any]], space: Space, objective: Objective
+) -> Result:
+    """What a journal's events hold, finished or not; raises JournalError as `run` does."""
+    history = read_history(events, space)
+    return _result(history.trials, history.final, objective)
+
+
+def _result(trials: Sequence[Trial], final: Final | None, objective: Objective) -> Result:
+    best = best_of(trials, objective)
+    return Result(tuple(trials), () if best is None else (best,), best, final)
 
 
 def run(
@@ -207,8 +235,10 @@ def run(
     """
     loop = _Loop(search, executor.isolated, journal, trackers)
     try:
-        loop.explore(executor)
-        loop.finish(executor)
+        if loop.open():
+            loop.explore(executor)
+            loop.finish(executor)
+            loop.end()
     finally:
         for tracker in trackers:
             tracker.close()
@@ -241,7 +271,7 @@ class _Loop:
         self.pending: dict[int, Proposal] = {}
         self.curves: dict[int, list[Report]] = {}
         self.known: dict[tuple[Any, ...], Trial] = {}
-        self.used = 0.0 if history.final is not None else history.used_seconds
+        self.used = history.used_seconds
         self.began = time.monotonic()
         self.interrupted = deque(history.open[number] for number in sorted(history.open))
         self.suspects = {
@@ -253,20 +283,28 @@ class _Loop:
         for trial in self.trials:
             self._learn(trial)
 
+    def open(self) -> bool:
+        """Whether anything is missing; if so, an attempt begins."""
+        history = self.history
+        if history.ended and self.search.trials <= history.aim:
+            return False
+        objectives = [{"name": o.name, "goal": o.goal} for o in self.search.objectives]
+        number, trials = history.attempts, self.search.trials
+        self._append("attempt", number=number, trials=trials, objectives=objectives)
+        return True
+
+    def end(self) -> None:
+        """Nothing is left to do; a winner's training that failed is tried again on resuming."""
+        if self.final is None or self.final.outcome.status == "completed":
+            self._append("ended", trials=len(self.trials))
+
     # -- exploring ---------------------------------------------------------------
 
     def explore(self, executor: Executor) -> None:
         """Run the trials that are missing."""
-        if not self._missing():
-            return
-        self._append("attempt", number=self.history.attempts, trials=self.search.trials)
         executor(self.search.evaluate, self.ask, self.on_event, workers=self.search.workers)
-
-    def _missing(self) -> bool:
-        if self.interrupted:
-            return True
-        ended_early = self.final is not None and self.search.max_seconds is not None
-        return self.next_number < self.search.trials and not ended_early
+        if self.pending:
+            raise RuntimeError(f"the executor left trials {sorted(self.pending)} without outcome")
 
     def ask(self) -> Job | None:
         """The next job for the executor; tells known and hopeless trials on the way."""
@@ -274,7 +312,8 @@ class _Loop:
             proposal = self._next_proposal()
             if proposal is None:
                 return None
-            self._append("proposed", proposal=proposal_record(proposal))
+            record = proposal_record(proposal)
+            self._append("proposed", proposal=record, id=proposal.architecture.id)
             for tracker in self.trackers:
                 tracker.started(proposal)
             known = self.known.get(_network(proposal))
@@ -287,7 +326,7 @@ class _Loop:
                 self.curves[proposal.number] = []
                 return Job(
                     proposal.number,
-                    proposal_record(proposal),
+                    record,
                     trial_seed(self.search.seed, proposal.number),
                     limit_s=self._limit(),
                 )
@@ -399,9 +438,7 @@ class _Loop:
 
     def result(self) -> Result:
         """What was found."""
-        best = best_of(self.trials, self.search.objectives[0])
-        front = () if best is None else (best,)
-        return Result(tuple(self.trials), front, best, self.final)
+        return _result(self.trials, self.final, self.search.objectives[0])
 
     def _append(self, event: str, **content: Any) -> None:
         self.journal.append({"event": event, "time_s": time.time(), **content})

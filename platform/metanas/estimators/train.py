@@ -95,11 +95,13 @@ class Train:
         fit = _Fit(module, task, train, scale, used, epochs, seed)
         for epoch in range(1, epochs + 1):
             fit.epoch()
-            if final and epoch < epochs:
-                metrics: Mapping[str, float] = {"train_loss": fit.loss}
+            if not final:
+                scores = _scores(module, task, scored, scale)
+                yield Report(epoch, {**scores, "train_loss": fit.loss, **measured})
+            elif epoch < epochs:
+                yield Report(epoch, {"train_loss": fit.loss})
             else:
-                metrics = {**_scores(module, task, scored, scale), "train_loss": fit.loss}
-            yield Report(epoch, {**metrics, **measured})
+                yield Report(epoch, _scores(module, task, scored, scale))
 
 
 def _check(settings: Mapping[str, Value]) -> None:

@@ -9,8 +9,9 @@ from metanas.core.protocols import Evaluate, NextJob, OnEvent
 
 @dataclass(frozen=True)
 class Inline:
-    """Runs jobs here; `workers` has no effect."""
+    """Runs jobs here; `workers` has no effect, and nothing is written to `folder`."""
 
+    folder: str = ""
     isolated: bool = False
 
     def __call__(
@@ -20,6 +21,9 @@ class Inline:
         while (job := next_job()) is not None:
             for event in evaluate(job):
                 on_event(job, event)
+
+    def close(self) -> None:
+        """Nothing to release."""
 
 
 EXECUTOR = Inline

@@ -1,0 +1,5 @@
+"""``python -m metanas`` is the command line."""
+
+from metanas.cli import main
+
+main()

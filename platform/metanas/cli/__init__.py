@@ -1,0 +1,76 @@
+"""The command line: one file a command, each imported only when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+import click
+
+from metanas import __version__
+from metanas.core.errors import MetanasError, unknown
+
+COMMANDS = {
+    "search": "Search an architecture for a task.",
+    "resume": "Go on with a search, or extend it.",
+    "show": "Show what a search has found.",
+    "list": "List what there is: tasks, spaces, strategies, searches, ...",
+    "ui": "Open MLflow's page on the trials.",
+}
+
+
+class Commands(click.Group):
+    """Looks a command up in its own module ``metanas.cli.<name>``."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order in which a newcomer needs them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command; None if there is none of the name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"metanas.cli.{cmd_name}")
+        command: click.Command = module.COMMAND
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Suggest a command where a name is unknown."""
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            ctx.fail(f"no command '{args[0]}'{unknown(args[0], COMMANDS)}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The summaries, without importing any command."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="metanas")
+def cli() -> None:
+    """Search neural architectures; every search makes the next one cheaper."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command; what is wrong with its input ends it with one line and exit code 1."""
+    try:
+        cli.main(args=arguments, standalone_mode=False, prog_name="metanas")
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.exceptions.Exit as ended:
+        sys.exit(ended.exit_code)
+    except click.UsageError as error:
+        error.show(sys.stderr)
+        sys.exit(2)
+    except click.ClickException as error:
+        error.show(sys.stderr)
+        sys.exit(1)
+    except MetanasError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        sys.exit(1)
+    except BrokenPipeError:
+        sys.exit(1)
