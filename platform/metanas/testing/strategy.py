@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -65,7 +66,9 @@ def _build(values: Values, shape: tuple[int, ...], outputs: int) -> nn.Module:
     from torch import nn
 
     width = 1 + sum(int(value) for value in values.values())
-    return nn.Sequential(nn.Flatten(), nn.LazyLinear(width), nn.ReLU(), nn.LazyLinear(outputs))
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(math.prod(shape), width), nn.ReLU(), nn.Linear(width, outputs)
+    )
 
 
 def check_strategy(strategy_factory: Factory, context: Context | None = None) -> None:
