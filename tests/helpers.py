@@ -85,7 +85,10 @@ strategy = Walk
 
 
 def metanas(
-    *arguments: str, home: Path, environment: Mapping[str, str] | None = None, cwd: Path | None = None
+    *arguments: str,
+    home: Path,
+    environment: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run the command line in a process of its own."""
     return subprocess.run(

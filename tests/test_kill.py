@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from helpers import journal, last_json, metanas, numbers, runs
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]

@@ -71,7 +71,13 @@ def timed(executor: Any, trials: int, workers: int, uri: str | None = None) -> l
         with FileJournal(folder / "journal.jsonl") as journal:
             config = {"name": "s", "task_name": "t", "space": "cnn", "strategy": "e", "seed": 0}
             journal.append(
-                {"event": "search", "time_s": time.time(), "version": "", "id": name, "config": config}
+                {
+                    "event": "search",
+                    "time_s": time.time(),
+                    "version": "",
+                    "id": name,
+                    "config": config,
+                }
             )
             trackers: list[Any] = [clock]
             if uri is not None:
@@ -135,7 +141,10 @@ def main() -> None:
     said("mlflow away over there, inline", ratio=round(ratio, 3), runs=rates)
 
     pairs = [
-        (seconds(sys.executable, "-m", "metanas", "--help"), seconds(sys.executable, "-c", "import torch"))
+        (
+            seconds(sys.executable, "-m", "metanas", "--help"),
+            seconds(sys.executable, "-c", "import torch"),
+        )
         for _ in range(5)
     ]
     said("help over import torch", ratio=round(statistics.median(a / b for a, b in pairs), 3))

@@ -10,13 +10,25 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from helpers import BAD_SPACE, SHARED, WALK, journal, last_json, metanas, numbers, runs
 from PIL import Image
 
-KEYS = (
-    "search task space strategy seed prior trials failed best front seconds seconds_training "
-    "tracking_uri"
-).split()
+from helpers import BAD_SPACE, SHARED, WALK, journal, last_json, metanas, numbers, runs
+
+KEYS = [
+    "search",
+    "task",
+    "space",
+    "strategy",
+    "seed",
+    "prior",
+    "trials",
+    "failed",
+    "best",
+    "front",
+    "seconds",
+    "seconds_training",
+    "tracking_uri",
+]
 QUICK = ("--executor", "inline", "--epochs", "1", "--final-epochs", "0", "--json")
 
 
@@ -44,7 +56,11 @@ def test_a_search_prints_one_json_object_on_its_last_line(home: Path) -> None:
     assert len(process.stdout.splitlines()) == 1
     assert (result["task"], result["trials"], result["seed"]) == ("digits", 3, 7)
     best = result["best"]
-    done = {e["trial"]["number"]: e["trial"] for e in journal(home, result["search"])[1:] if "trial" in e}
+    done = {
+        e["trial"]["number"]: e["trial"]
+        for e in journal(home, result["search"])[1:]
+        if "trial" in e
+    }
     accuracies = {number: trial["metrics"]["accuracy"] for number, trial in done.items()}
     assert best["metrics"]["accuracy"] == max(accuracies.values())
     assert best["metrics"]["params"] > 0
@@ -65,7 +81,9 @@ def test_the_winner_is_scored_on_test(home: Path) -> None:
 
 
 def test_show_and_resume_print_the_same_result_again(home: Path) -> None:
-    first = last_json(metanas("search", "digits", "--trials", "2", *QUICK, "--name", "a", home=home))
+    first = last_json(
+        metanas("search", "digits", "--trials", "2", *QUICK, "--name", "a", home=home)
+    )
     for command in ("show", "resume"):
         again = last_json(metanas(command, "a", "--json", home=home))
         assert {**again, "seconds": 0} == {**first, "seconds": 0}
@@ -108,7 +126,10 @@ def test_a_config_file_has_the_same_names(home: Path, tmp_path: Path) -> None:
         (("digits", "--executor", "moon"), "PluginError: no 'moon' in executors"),
         (("digits", "--trials", "0"), "ConfigError: search.trials is 0, expected at least 1"),
         (("digits", "--set", "populaton=3"), "ConfigError: --set populaton: no option 'populaton'"),
-        (("digits", "--set", "strategy.pop=3"), "ConfigError: strategies 'evolution' has no option"),
+        (
+            ("digits", "--set", "strategy.pop=3"),
+            "ConfigError: strategies 'evolution' has no option",
+        ),
         (("digits", "--set", "sample=99"), "ConfigError: evolution's sample is 99, expected 1 to"),
         (("digits", "--where", "a=b"), "ConfigError: --where picks rows of a file"),
         (("digits", "--final-epochs", "some"), "ConfigError: search.final_epochs is 'some'"),

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from helpers import last_json, metanas, runs
 
+from helpers import last_json, metanas, runs
 from metanas.trackers.mlflow import public
 
 SEARCH = ("search", "digits", "--trials", "3", "--epochs", "2", "--executor", "inline", "--json")
@@ -55,7 +55,9 @@ def test_the_winners_test_score_is_in_the_parent_run(searched: Path) -> None:
 
 def test_following_again_from_the_start_changes_nothing(searched: Path) -> None:
     def facts() -> list[object]:
-        return sorted((r.info.run_id, r.info.status, sorted(r.data.metrics)) for r in runs(searched))
+        return sorted(
+            (r.info.run_id, r.info.status, sorted(r.data.metrics)) for r in runs(searched)
+        )
 
     before = facts()
     (searched / "searches" / "one" / "mlflow.json").unlink()
