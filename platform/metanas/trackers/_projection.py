@@ -186,7 +186,7 @@ class Projection:
                 **self._tags(key),
                 **child.tags,
                 "mlflow.parentRunId": self._parent,
-                "mlflow.runName": f"{self._config['name']}/{number}",
+                "mlflow.runName": f"{number} of {self._config['name']}",
             }
             run = self._create(key, tags, child.started_ms)
             child.tags = {}
