@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from metanas.core.errors import DataError
+from metanas.core.errors import ConfigError, DataError
 from metanas.core.task import Task
 from metanas.tasks.classification import Rows, classification
 
@@ -34,9 +34,12 @@ def parquet(*, path: str = "", where: str = "", size: int = 0) -> Task:
             median side of the file, at most 64.
 
     Raises:
+        ConfigError: If `size` is negative.
         DataError: If the file cannot be read, lacks a column, or holds an image that
             cannot be decoded (its row is named).
     """
+    if size < 0:
+        raise ConfigError(f"parquet.size is {size}, expected at least 0")
     try:
         state = os.stat(path)
     except OSError as error:
@@ -46,7 +49,7 @@ def parquet(*, path: str = "", where: str = "", size: int = 0) -> Task:
 
 @lru_cache(maxsize=4)
 def _read(path: str, where: str, size: int, state: tuple[int, int]) -> Task:
-    table = _table(path, where)
+    table, numbers = _table(path, where)
     for column in ("image", "label"):
         if column not in table.column_names:
             raise DataError(
@@ -54,41 +57,56 @@ def _read(path: str, where: str, size: int, state: tuple[int, int]) -> Task:
                 f"found: {', '.join(table.column_names)}"
             )
         if table[column].null_count:
-            row = table[column].is_null().to_pylist().index(True)
+            row = numbers[table[column].is_null().to_pylist().index(True)]
             raise DataError(f"{path}: row {row} has no {column}")
-    images = _decoded(table, path, size)
+    images = _decoded(table, numbers, path, size)
     labels = table["label"].to_numpy()
     split = table["split"].to_numpy() if "split" in table.column_names else None
     name = Path(path).stem + (f"-{where.partition('=')[2]}" if where else "")
     return classification(name, Rows(images, labels, split), where=path)
 
 
-def _table(path: str, where: str) -> pa.Table:
+def _table(path: str, where: str) -> tuple[pa.Table, npt.NDArray[np.intp]]:
+    """The rows that are wanted, and the number of each in the file."""
     import pyarrow as pa
-    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     try:
         table = pq.read_table(path)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
         raise DataError(f"{path}: not a Parquet file: {str(error).splitlines()[0]}") from None
-    if where:
-        column, _, value = where.partition("=")
-        if column not in table.column_names:
-            found = ", ".join(table.column_names)
-            raise DataError(f"{path}: --where names column '{column}'; found: {found}")
-        values = pc.cast(table[column], pa.string())
-        chosen = table.filter(pc.equal(values, value))
-        if not len(chosen):
-            known = sorted({str(v) for v in values.unique().to_pylist()})[:20]
-            raise DataError(f"{path}: no row where {where}; '{column}' has: {', '.join(known)}")
-        table = chosen
+    kept = _kept(table, path, where) if where else np.ones(len(table), dtype=bool)
     if not len(table):
         raise DataError(f"{path}: no rows")
-    return table
+    return (table.filter(kept) if where else table), np.flatnonzero(kept)
 
 
-def _decoded(table: pa.Table, path: str, size: int) -> npt.NDArray[np.uint8]:
+def _kept(table: pa.Table, path: str, where: str) -> npt.NDArray[np.bool_]:
+    """For each row of the table, whether its column has the value that ``column=value`` names."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    column, _, value = where.partition("=")
+    if column not in table.column_names:
+        found = ", ".join(table.column_names)
+        raise DataError(f"{path}: --where names column '{column}'; found: {found}")
+    try:
+        values = pc.cast(table[column], pa.string())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        kind = table[column].type
+        raise DataError(
+            f"{path}: --where names column '{column}', which holds {kind}, expected text or numbers"
+        ) from None
+    kept: npt.NDArray[np.bool_] = pc.fill_null(pc.equal(values, value), False).to_numpy()
+    if not kept.any():
+        known = sorted({str(v) for v in values.unique().to_pylist()})[:20]
+        raise DataError(f"{path}: no row where {where}; '{column}' has: {', '.join(known)}")
+    return kept
+
+
+def _decoded(
+    table: pa.Table, numbers: npt.NDArray[np.intp], path: str, size: int
+) -> npt.NDArray[np.uint8]:
     """All images as one array ``[n, channels, height, width]``."""
     from PIL import Image
 
@@ -101,7 +119,7 @@ def _decoded(table: pa.Table, path: str, size: int) -> npt.NDArray[np.uint8]:
         except (OSError, SyntaxError, ValueError, TypeError) as error:
             label = f" ({table['path'][row]})" if "path" in table.column_names else ""
             raise DataError(
-                f"{path}: image of row {row}{label} cannot be decoded: {error}"
+                f"{path}: image of row {numbers[row]}{label} cannot be decoded: {error}"
             ) from None
         pictures.append(picture)
     mode = "L" if all(picture.mode in GREY_MODES for picture in pictures) else "RGB"

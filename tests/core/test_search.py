@@ -106,6 +106,8 @@ def test_an_interrupted_search_continues_as_if_uninterrupted(count: int) -> None
 
 def test_the_example_above_holds_failures() -> None:
     assert {trial.status for trial in WHOLE.trials} > {"completed"}
+    assert WHOLE.best is not None
+    assert not WHOLE.best.failed
 
 
 def test_a_search_interrupted_again_and_again_loses_and_repeats_nothing() -> None:
@@ -213,6 +215,7 @@ def test_a_strategy_is_told_every_failure_with_its_status_and_error() -> None:
     assert [trial.status for trial in told] == list(statuses)
     assert [trial.error for trial in told] == [f"ended as {status}" for status in statuses]
     assert result.best is None
+    assert result.front == ()
     assert result.final is None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -33,6 +34,16 @@ class Scripted:
             time.sleep(job.proposal.get("sleep", 0.0))
             yield Report(epoch, {"accuracy": epoch / 10, "pid": float(os.getpid())}, time.time())
         yield Outcome("completed", {"accuracy": 1.0}, 0.0)
+
+
+@pytest.fixture(autouse=True)
+def _by_value() -> Iterator[None]:
+    """Workers cannot import this module: what it defines travels as it is."""
+    from ray import cloudpickle
+
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    yield
+    cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
 
 
 def executed(executor, jobs: list[Job], workers: int = 2) -> dict[int, list[Report | Outcome]]:

@@ -9,7 +9,6 @@ from torch import nn
 
 from metanas.core.space import check, neighbours, sample
 from metanas.spaces.cnn import SPACE
-from metanas.testing import check_space
 
 BASE: dict[str, Any] = {
     "stages": 2,
@@ -30,11 +29,6 @@ BASE: dict[str, Any] = {
 def params(shape: tuple[int, ...] = (1, 8, 8), **changed: Any) -> int:
     module = SPACE.build(check(SPACE, {**BASE, **changed}).values, shape, 10)
     return sum(parameter.numel() for parameter in module.parameters())
-
-
-@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 32, 32), (1, 28, 28), (3, 7, 13), (1, 1, 1)])
-def test_it_keeps_the_laws_of_a_space_on_images_of_any_size(shape: tuple[int, ...]) -> None:
-    check_space(SPACE, shape, outputs=4)
 
 
 def test_kernels_of_stages_that_are_not_there_change_nothing() -> None:
@@ -83,5 +77,4 @@ def test_every_neighbour_of_a_member_that_differs_in_id_differs_in_its_network()
     text = str(SPACE.build(parent.values, (1, 8, 8), 3))
     for other in neighbours(parent):
         same = str(SPACE.build(other.values, (1, 8, 8), 3)) == text
-        # A group norm or a separable block may print alike only where the ids say so.
         assert same == (other.id == parent.id), other.values

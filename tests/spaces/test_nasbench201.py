@@ -1,16 +1,11 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import torch
 
-from metanas.core.errors import ConfigError
 from metanas.core.space import Space, check, sample
 from metanas.spaces import _cells
 from metanas.spaces.nasbench201 import OPERATIONS, SPACE
-from metanas.testing import check_space
-
-SHAPES = [(1, 8, 8), (3, 32, 32), (1, 7, 5), (3, 1, 1)]
 
 
 def network(
@@ -19,15 +14,6 @@ def network(
     values = dict(zip(_cells.NAMES, operations, strict=True))
     torch.manual_seed(0)
     return space.build(check(space, values).values, shape, 3).eval()
-
-
-def test_it_keeps_the_laws_of_a_space() -> None:
-    check_space(SPACE())
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-def test_it_fits_images_of_any_size(shape: tuple[int, ...]) -> None:
-    check_space(SPACE(channels=4), shape, outputs=5)
 
 
 def test_it_has_15625_members() -> None:
@@ -41,20 +27,6 @@ def test_the_skeletons_size_is_an_option() -> None:
         for c, n in ((4, 1), (8, 1), (8, 2))
     ]
     assert sizes == sorted(set(sizes))
-
-
-def test_the_papers_skeleton_has_the_papers_parameters() -> None:
-    # The benchmark's table: 1.531546 million for the cell of six 3x3 convolutions, ten classes.
-    space = SPACE(channels=16, cells=5)
-    values = check(space, dict.fromkeys(_cells.NAMES, "nor_conv_3x3")).values
-    module = space.build(values, (3, 32, 32), 10)
-    assert sum(p.numel() for p in module.parameters()) == 1_531_546
-
-
-@pytest.mark.parametrize("option", ["channels", "cells"])
-def test_a_skeleton_of_nothing_is_refused(option: str) -> None:
-    with pytest.raises(ConfigError, match=f"nasbench201.{option} is 0, expected at least 1"):
-        SPACE(**{option: 0})
 
 
 def test_dead_edges_are_not_built() -> None:
@@ -71,12 +43,12 @@ def test_a_cell_without_a_path_still_answers() -> None:
 
 
 def test_members_of_one_id_are_the_same_function_where_nothing_is_random() -> None:
-    space, rng = SPACE(), np.random.default_rng(0)
+    space, rng = SPACE(channels=2), np.random.default_rng(0)
     images = torch.rand(2, 1, 8, 8)
     plain = [o for o in OPERATIONS if "conv" not in o]  # identities, pools and zeros learn nothing
     found: dict[str, torch.Tensor] = {}
     shared = 0
-    for _ in range(60):
+    for _ in range(40):
         values = {name: str(rng.choice(plain)) for name in _cells.NAMES}
         torch.manual_seed(0)
         with torch.no_grad():
