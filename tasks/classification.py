@@ -115,7 +115,9 @@ def _cut(part: Part, seed: int, where: str) -> tuple[Part, Part]:
     for target in np.unique(part.targets):
         rows = np.flatnonzero(part.targets == target)
         if len(rows) < 2:
-            raise DataError(f"{where}: class {target} has one row, a part cannot be held out")
+            raise DataError(
+                f"{where} cannot be held out: class {target} (in the order of labels) has one row"
+            )
         held[rng.permutation(rows)[: max(1, round(HELD_OUT * len(rows)))]] = True
     return _rows(part, np.flatnonzero(~held)), _rows(part, np.flatnonzero(held))
 

@@ -108,19 +108,21 @@ def _decoded(
     table: pa.Table, numbers: npt.NDArray[np.intp], path: str, size: int
 ) -> npt.NDArray[np.uint8]:
     """All images as one array ``[n, channels, height, width]``."""
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
+    from PIL.Image import DecompressionBombError
 
     pictures: list[Image.Image] = []
     for row, encoded in enumerate(table["image"].to_pylist()):
+        label = f" ({table['path'][row]})" if "path" in table.column_names else ""
+        place = f"{path}: image of row {numbers[row]}{label}"
         data: Any = encoded.get("bytes") if isinstance(encoded, dict) else encoded
         try:
             picture = Image.open(io.BytesIO(data))
             picture.load()
-        except (OSError, SyntaxError, ValueError, TypeError) as error:
-            label = f" ({table['path'][row]})" if "path" in table.column_names else ""
-            raise DataError(
-                f"{path}: image of row {numbers[row]}{label} cannot be decoded: {error}"
-            ) from None
+        except UnidentifiedImageError:
+            raise DataError(f"{place} cannot be decoded: it is in no known image format") from None
+        except (OSError, SyntaxError, ValueError, TypeError, DecompressionBombError) as error:
+            raise DataError(f"{place} cannot be decoded: {error}") from None
         pictures.append(picture)
     mode = "L" if all(picture.mode in GREY_MODES for picture in pictures) else "RGB"
     sides = _sides([picture.size for picture in pictures], size)

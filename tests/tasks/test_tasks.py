@@ -109,7 +109,11 @@ LABELS: list[object] = [n % 2 for n in range(20)]
         ({"image": IMAGES, "label": LABELS, "split": ["train"] * 20}, "", "split 'test' is empty"),
         ({"image": IMAGES, "label": LABELS, "split": ["test"] * 20}, "", "split 'train' is empty"),
         ({"image": IMAGES, "label": LABELS, "split": ["tset"] * 20}, "", "split 'tset', expected"),
-        ({"image": IMAGES, "label": list(range(20))}, "", "class 0 has one row"),
+        (
+            {"image": IMAGES, "label": list(range(20))},
+            "",
+            "class 0 (in the order of labels) has one row",
+        ),
         ({"image": IMAGES, "label": LABELS}, "a=b", "--where names column 'a'; found: image"),
         ({"image": IMAGES, "label": LABELS}, "label=7", "no row where label=7; 'label' has: 0, 1"),
         ({"image": [], "label": []}, "", "no rows"),

@@ -12,6 +12,7 @@ winner's training, scored on test), ``ended`` (there is nothing left to do).
 
 from __future__ import annotations
 
+import json
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -409,7 +410,8 @@ class _Loop:
             epochs = max(1, min(epochs, int(self._remaining() / self._epoch_seconds())))
         proposal = replace(best.proposal, number=FINAL, epochs=epochs)
         seed = trial_seed(self.search.seed, best.number)
-        jobs = [Job(FINAL, proposal_record(proposal), seed, final=True)]
+        limit_s = self._final_limit(epochs)
+        jobs = [Job(FINAL, proposal_record(proposal), seed, final=True, limit_s=limit_s)]
         outcomes: list[Outcome] = []
         for tracker in self.trackers:
             tracker.started(proposal)
@@ -422,9 +424,20 @@ class _Loop:
                 tracker.progress(FINAL, event)
 
         executor(self.search.evaluate, lambda: jobs.pop() if jobs else None, on_event, workers=1)
+        if not outcomes:
+            raise RuntimeError("the executor left the winner's training without outcome")
         self.final = Final(best.number, epochs, outcomes[0])
         outcome = {name: getattr(outcomes[0], name) for name in Outcome.__slots__}
         self._append("final", number=best.number, epochs=epochs, outcome=outcome)
+
+    def _final_limit(self, epochs: int) -> float | None:
+        """What ends a winner's training that hangs: twice what it may be expected to take."""
+        limits = []
+        if self.search.max_trial_seconds is not None:
+            limits.append(self.search.max_trial_seconds * max(1.0, epochs / self.search.epochs))
+        if self.search.max_seconds is not None:
+            limits.append(max(self._remaining(), self._epoch_seconds() * epochs, 1.0))
+        return 2 * min(limits) if limits else None
 
     def _has_final(self, best: Trial) -> bool:
         final = self.final
@@ -445,5 +458,5 @@ class _Loop:
 
 
 def _network(proposal: Proposal) -> tuple[Any, ...]:
-    settings = tuple(sorted(proposal.settings.items()))
+    settings = json.dumps(dict(proposal.settings), sort_keys=True)
     return proposal.architecture.id, proposal.epochs, settings, proposal.parent

@@ -11,6 +11,7 @@ import fcntl
 import json
 import os
 import select
+import signal
 import sys
 import time
 import traceback
@@ -163,6 +164,7 @@ def main() -> None:
     """Follow the search in the folder that the arguments name."""
     home, folder = Path(sys.argv[1]), Path(sys.argv[2])
     os.nice(5)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the search, which then ends this
     with _locked(folder / "mlflow.lock"):
         sys.exit(follow(home, folder))
 
