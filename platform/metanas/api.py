@@ -137,6 +137,7 @@ class Finished:
 
     config: SearchConfig
     result: Result
+    objective: Objective
     seconds: float
     tracking_uri: str
     log: Path
@@ -261,7 +262,7 @@ def show(name: str, home: Path) -> Finished:
         result = result_so_far(events, _space(references["space"]), objective)
     seconds = _span(events)
     uri = public(tracking_uri(home))
-    return Finished(config, result, seconds, uri, path.parent / LOG)
+    return Finished(config, result, objective, seconds, uri, path.parent / LOG)
 
 
 def searches(home: Path) -> list[tuple[str, str]]:
@@ -403,7 +404,8 @@ def _run(
     finally:
         executor.close()
     uri = public(tracking_uri(home))
-    return Finished(config, result, time.monotonic() - started, uri, folder / LOG)
+    seconds = time.monotonic() - started
+    return Finished(config, result, found.objectives[0], seconds, uri, folder / LOG)
 
 
 @lru_cache(maxsize=4)

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -280,3 +285,30 @@ def test_the_result_for_people_goes_to_the_terminal(home: Path) -> None:
     assert "winner: trial 0" in process.stdout
     assert "1 of 1 trials" in process.stdout
     assert json.loads((home / "searches/p/mlflow.json").read_text())["trials"] == 1
+
+
+def test_ctrl_c_says_how_to_go_on_and_resume_does(home: Path) -> None:
+    command = ("search", "digits", "--trials", "60", *QUICK, "--name", "stopped")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "metanas", *command],
+        env={**os.environ, "METANAS_HOME": str(home)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    path = home / "searches" / "stopped" / "journal.jsonl"
+    deadline = time.monotonic() + 100
+    while not (path.exists() and '"finished"' in path.read_text()):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)
+    printed, said = process.communicate(timeout=100)
+    assert process.returncode == 130
+    assert printed == ""
+    assert said.splitlines()[-1] == "stopped; `metanas resume stopped` goes on with it"
+    done = len(numbers(home, "stopped"))
+    assert 1 <= done < 60
+    assert last_json(metanas("show", "stopped", "--json", home=home))["trials"] == done
+    assert last_json(metanas("resume", "stopped", "--json", home=home))["trials"] == 60

@@ -58,11 +58,11 @@ def cli() -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command; what is wrong with its input ends it with one line and exit code 1."""
     try:
-        cli.main(args=arguments, standalone_mode=False, prog_name="metanas")
+        code = cli.main(args=arguments, standalone_mode=False, prog_name="metanas")
+        if code:
+            sys.exit(code)
     except click.exceptions.Abort:
         sys.exit(130)
-    except click.exceptions.Exit as ended:
-        sys.exit(ended.exit_code)
     except click.UsageError as error:
         error.show(sys.stderr)
         sys.exit(2)

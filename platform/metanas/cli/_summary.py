@@ -8,9 +8,11 @@ from rich.console import Console
 from rich.table import Table
 
 from metanas.api import Finished, record
+from metanas.core.objective import cost
 from metanas.core.trial import Trial
 
 SHOWN = 10
+SHOWN_METRICS = ("params", "flops")
 
 
 def summary(finished: Finished) -> None:
@@ -29,11 +31,11 @@ def summary(finished: Finished) -> None:
         f"training in {facts['seconds']:.0f} s"
     )
     if result.best is None:
-        console.print("no trial has succeeded" + _first_error(result.trials))
+        console.print("no trial has succeeded" + _first_error(result.trials), markup=False)
     else:
-        console.print(_table(result.trials, result.best))
+        console.print(_table(finished, result.best))
         _winner(console, facts)
-    console.print(f"MLflow: {facts['tracking_uri']}  (metanas ui shows it)")
+    console.print(f"MLflow: {facts['tracking_uri']}  (metanas ui shows it)", soft_wrap=True)
 
 
 def _winner(console: Console, facts: dict[str, object]) -> None:
@@ -41,28 +43,35 @@ def _winner(console: Console, facts: dict[str, object]) -> None:
     assert isinstance(best, dict)
     tested = {name: value for name, value in best.items() if name.startswith("test_")}
     values = ", ".join(f"{name} {value}" for name, value in best["architecture"].items())
-    console.print(f"winner: trial {best['number']} ({values})")
+    console.print(f"winner: trial {best['number']} ({values})", soft_wrap=True)
     if tested:
         scores = ", ".join(f"{name[5:]} {value:.4f}" for name, value in tested.items())
-        console.print(f"trained afresh and scored on test once: {scores}")
+        console.print(f"trained afresh and scored on test once: {scores}", soft_wrap=True)
 
 
-def _table(trials: tuple[Trial, ...], best: Trial) -> Table:
-    """The best trial and the latest others, by number."""
-    ranked = [best, *(t for t in reversed(trials) if t.number != best.number)][:SHOWN]
-    ranked.sort(key=lambda trial: trial.number)
-    metrics = list(best.metrics)
+def _table(finished: Finished, best: Trial) -> Table:
+    """The best trials, the best one first."""
+    objective = finished.objective
+    fresh = [trial for trial in finished.result.trials if not trial.failed and not trial.cached]
+    ranked = sorted(fresh, key=lambda t: (t is not best, cost(objective, t.metrics), t.number))
+    metrics = [objective.name, *(n for n in SHOWN_METRICS if n in best.metrics)]
     table = Table(box=None, pad_edge=False)
-    for name in ("trial", "status", *metrics, "seconds", "why"):
-        table.add_column(name, justify="left" if name in ("status", "why") else "right")
-    for trial in ranked:
-        numbers = [f"{trial.metrics[n]:.4g}" if n in trial.metrics else "-" for n in metrics]
-        why = trial.error or trial.proposal.reason
-        status = "known already" if trial.cached else trial.status
-        style = "bold" if trial is best else None
-        row = (str(trial.number), status, *numbers, f"{trial.seconds:.1f}", why[:60])
-        table.add_row(*row, style=style)
+    for name in ("trial", *metrics, "seconds"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("why", no_wrap=True, overflow="ellipsis")
+    for trial in ranked[:SHOWN]:
+        numbers = [_short(trial.metrics[n]) if n in trial.metrics else "-" for n in metrics]
+        row = (str(trial.number), *numbers, f"{trial.seconds:.1f}", trial.proposal.reason)
+        table.add_row(*row, style="bold" if trial is best else None)
     return table
+
+
+def _short(value: float) -> str:
+    """Four digits, thousands and millions by their letter."""
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:.3g}{letter}"
+    return f"{value:.4g}"
 
 
 def _first_error(trials: tuple[Trial, ...]) -> str:

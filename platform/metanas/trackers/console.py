@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -41,7 +40,6 @@ class ConsoleTracker:
         self._done = len(past)
         self._failed = sum(trial.failed for trial in past)
         self._seconds: list[float] = []
-        self._began = time.monotonic()
         self._best: Trial | None = None
         for trial in past:
             self._compare(trial)
@@ -122,7 +120,7 @@ class ConsoleTracker:
         missing = self._total - self._done
         if missing <= 0 or not self._seconds:
             return ""
-        seconds = missing * (time.monotonic() - self._began) / len(self._seconds)
+        seconds = missing * sum(self._seconds) / len(self._seconds) / self._workers
         return f", about {_duration(seconds)} left"
 
     def say(self, line: str) -> None:
