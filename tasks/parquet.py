@@ -38,6 +38,8 @@ def parquet(*, path: str = "", where: str = "", size: int = 0) -> Task:
         DataError: If the file cannot be read, lacks a column, or holds an image that
             cannot be decoded (its row is named).
     """
+    if not path:
+        raise ConfigError("task 'parquet' reads a file: give the file's path as TASK")
     if size < 0:
         raise ConfigError(f"parquet.size is {size}, expected at least 0")
     try:
@@ -107,27 +109,42 @@ def _kept(table: pa.Table, path: str, where: str) -> npt.NDArray[np.bool_]:
 def _decoded(
     table: pa.Table, numbers: npt.NDArray[np.intp], path: str, size: int
 ) -> npt.NDArray[np.uint8]:
-    """All images as one array ``[n, channels, height, width]``."""
+    """All images as one array ``[n, channels, height, width]``; one at a time is decoded."""
+    headers = [
+        _opened(encoded, _place(table, numbers, path, row), load=False)
+        for row, encoded in enumerate(table["image"].to_pylist())
+    ]
+    mode = "L" if all(picture.mode in GREY_MODES for picture in headers) else "RGB"
+    sides = _sides([picture.size for picture in headers], size)
+    stack = np.stack(
+        [
+            _brought(_opened(encoded, _place(table, numbers, path, row), load=True), mode, sides)
+            for row, encoded in enumerate(table["image"].to_pylist())
+        ]
+    )
+    return stack[:, None] if mode == "L" else np.ascontiguousarray(stack.transpose(0, 3, 1, 2))
+
+
+def _place(table: pa.Table, numbers: npt.NDArray[np.intp], path: str, row: int) -> str:
+    label = f" ({table['path'][row]})" if "path" in table.column_names else ""
+    return f"{path}: image of row {numbers[row]}{label}"
+
+
+def _opened(encoded: Any, place: str, *, load: bool) -> Image.Image:
+    """The picture, its pixels decoded or its header read."""
     from PIL import Image, UnidentifiedImageError
     from PIL.Image import DecompressionBombError
 
-    pictures: list[Image.Image] = []
-    for row, encoded in enumerate(table["image"].to_pylist()):
-        label = f" ({table['path'][row]})" if "path" in table.column_names else ""
-        place = f"{path}: image of row {numbers[row]}{label}"
-        data: Any = encoded.get("bytes") if isinstance(encoded, dict) else encoded
-        try:
-            picture = Image.open(io.BytesIO(data))
+    data: Any = encoded.get("bytes") if isinstance(encoded, dict) else encoded
+    try:
+        picture: Image.Image = Image.open(io.BytesIO(data))
+        if load:
             picture.load()
-        except UnidentifiedImageError:
-            raise DataError(f"{place} cannot be decoded: it is in no known image format") from None
-        except (OSError, SyntaxError, ValueError, TypeError, DecompressionBombError) as error:
-            raise DataError(f"{place} cannot be decoded: {error}") from None
-        pictures.append(picture)
-    mode = "L" if all(picture.mode in GREY_MODES for picture in pictures) else "RGB"
-    sides = _sides([picture.size for picture in pictures], size)
-    stack = np.stack([_brought(picture, mode, sides) for picture in pictures])
-    return stack[:, None] if mode == "L" else np.ascontiguousarray(stack.transpose(0, 3, 1, 2))
+    except UnidentifiedImageError:
+        raise DataError(f"{place} cannot be decoded: it is in no known image format") from None
+    except (OSError, SyntaxError, ValueError, TypeError, DecompressionBombError) as error:
+        raise DataError(f"{place} cannot be decoded: {error}") from None
+    return picture
 
 
 def _sides(sizes: Sequence[tuple[int, int]], size: int) -> tuple[int, int]:

@@ -128,7 +128,15 @@ class Plan:
 
     def __call__(self, job: Job) -> Iterator[Report | Outcome]:
         """Run a job; parts are made once a process."""
-        return _evaluation(self)(job)
+        from metanas.core.trial import Outcome
+
+        try:
+            evaluation = _evaluation(self)
+        except Exception as error:  # noqa: BLE001 - a worker that lacks a file says so
+            text = " ".join(f"{type(error).__name__}: {error}".split())
+            yield Outcome("crashed", {}, 0.0, f"this worker cannot begin: {text}"[:500])
+            return
+        yield from evaluation(job)
 
 
 @dataclass(frozen=True)
@@ -185,6 +193,8 @@ def search(
     from metanas.stores.journal import FileJournal
 
     with FileJournal(folder / JOURNAL) as journal:
+        if journal.events():
+            raise HomeError(f"a search '{name}' has just been started by another process")
         journal.append(
             {
                 "event": "search",
@@ -196,7 +206,7 @@ def search(
         )
         try:
             parts = assemble(config)
-        except MetanasError:
+        except Exception:
             shutil.rmtree(folder, ignore_errors=True)
             raise
         return _run(config, parts, journal, home, console)
@@ -308,13 +318,14 @@ def assemble(config: SearchConfig) -> Parts:
     strategy = resolve(references["strategy"])
     task = _task(references["task"], config.task_name())
     task.load(config.seed)
-    objectives = _objectives(config, task)
+    chosen = _objectives(config, task)
+    objectives = tuple(objective for objective, _ in chosen)
     plan = Plan(
         references["space"],
         references["task"],
         config.task_name(),
         references["estimator"],
-        tuple(reference("objectives", name) for name in _measured(objectives)),
+        tuple(found for objective, found in chosen if found and objective.measure),
     )
     resolve(references["estimator"])()
     strategy(Context(space, objectives, config.epochs, config.seed))
@@ -352,7 +363,8 @@ def record(finished: Finished) -> dict[str, Any]:
     if result.best is not None:
         best = described(result.best)
         final = result.final
-        if final is not None and final.number == result.best.number:
+        whole = final is not None and final.outcome.status == "completed"
+        if final is not None and whole and final.number == result.best.number:
             best |= {f"test_{name}": value for name, value in final.outcome.metrics.items()}
     return {
         "search": config.name,
@@ -389,7 +401,8 @@ def _run(
     folder = journal.path.parent
     found = parts.search
     history = read_history(journal.events(), found.space)
-    if history.ended and found.trials <= history.aim:
+    over = history.ended and found.trials <= history.aim
+    if over:
         started -= _span(journal.events())
     trackers: list[Tracker] = []
     say: Callable[[str], None] = lambda _: None  # noqa: E731
@@ -397,7 +410,7 @@ def _run(
         shown = console(found, history.trials)
         trackers.append(shown)
         say = getattr(shown, "say", say)
-    trackers.append(MLflowTracker(home, folder, folder / LOG, say))
+    trackers.append(MLflowTracker(home, folder, folder / LOG, say, over))
     executor = resolve(reference("executors", config.executor))(folder=str(home))
     try:
         result = run(found, executor=executor, journal=journal, trackers=trackers)
@@ -455,31 +468,29 @@ def reference_objective(reference: Reference) -> Objective:
     return found
 
 
-def _objectives(config: SearchConfig, task: Task) -> tuple[Objective, ...]:
-    """The deciding objective first: as given, or the task's first metric."""
+def _objectives(config: SearchConfig, task: Task) -> list[tuple[Objective, Reference | None]]:
+    """What is measured, the deciding one first, with a reference unless the task reports it."""
     from metanas.core.plugins import listing, reference
 
     metrics = {metric.name: metric for metric in task.metrics}
     name = config.objective[0] if config.objective else task.metrics[0].name
+    first: tuple[Objective, Reference | None]
     if name in metrics:
-        first = metrics[name]
+        first = metrics[name], None
     else:
         measured = [listed.name for listed in listing("objectives")]
         if ":" not in name and name not in measured:
             known = {*metrics, *measured}
             raise ConfigError(f"no objective '{name}' on task '{task.name}'{unknown(name, known)}")
-        first = reference_objective(reference("objectives", name))
-        if first.measure is None:
+        found = reference("objectives", name, source=config.sources.get("objective"))
+        first = reference_objective(found), found
+        if first[0].measure is None:
             raise ConfigError(
                 f"task '{task.name}' does not report objective '{name}'; it reports "
                 f"{', '.join(metrics)}"
             )
-    others = [reference_objective(reference("objectives", n)) for n in MEASURED if n != name]
-    return (first, *others)
-
-
-def _measured(objectives: Sequence[Objective]) -> list[str]:
-    return [objective.name for objective in objectives if objective.measure is not None]
+    others = [reference("objectives", other) for other in MEASURED if other != name]
+    return [first, *((reference_objective(each), each) for each in others)]
 
 
 def _references(config: SearchConfig) -> dict[str, Reference]:
@@ -547,6 +558,10 @@ def _sources(config: SearchConfig) -> dict[str, str]:
         text = read_source(kind, given)[1]
         if text is not None:
             texts[part] = text
+    for given in config.objective:
+        text = read_source("objectives", given)[1]
+        if text is not None:
+            texts["objective"] = text
     return texts
 
 
@@ -562,13 +577,14 @@ def _claim(config: SearchConfig, home: Path) -> tuple[str, Path]:
     root = home / "searches"
     if config.name:
         folder = root / config.name
-        try:
-            folder.mkdir()
-        except FileExistsError:
+        folder.mkdir(exist_ok=True)
+        path = folder / JOURNAL
+        # A folder without a first event is what a kill in the first instant leaves.
+        if path.exists() and path.stat().st_size:
             raise HomeError(
                 f"a search '{config.name}' exists already: `metanas resume {config.name}` goes "
                 "on with it, or choose another --name"
-            ) from None
+            )
         return config.name, folder
     stem = f"{config.task_name()}-{_stem(config.space)}-{_stem(config.strategy)}-{config.seed}"
     stem = re.sub(r"[^A-Za-z0-9._-]+", "_", stem).strip("._-")[:90]

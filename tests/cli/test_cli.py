@@ -101,6 +101,12 @@ def test_resume_extends_a_search_as_if_it_had_been_longer(home: Path) -> None:
     assert extended["trials"] == 4
     assert extended["best"] == long["best"]
     assert numbers(home, "short") == [0, 1, 2, 3]
+    keys = [
+        run.data.tags["metanas.key"]
+        for run in runs(home)
+        if run.data.tags["metanas.search"] == "short"
+    ]
+    assert sorted(keys) == ["search", "trial/0", "trial/1", "trial/2", "trial/3"]
 
 
 def test_the_same_seed_gives_the_same_search(home: Path) -> None:
@@ -312,3 +318,37 @@ def test_ctrl_c_says_how_to_go_on_and_resume_does(home: Path) -> None:
     assert 1 <= done < 60
     assert last_json(metanas("show", "stopped", "--json", home=home))["trials"] == done
     assert last_json(metanas("resume", "stopped", "--json", home=home))["trials"] == 60
+
+
+OBJECTIVE = """
+from metanas.core.objective import Objective
+
+OBJ = Objective("mine", "", "min", lambda module, shape: float(len(list(module.modules()))))
+"""
+
+
+def test_an_objective_of_a_users_own_decides_also_when_resumed(home: Path, tmp_path: Path) -> None:
+    file = tmp_path / "own.py"
+    file.write_text(OBJECTIVE)
+    command = ("search", "digits", "--trials", "3", *QUICK, "--name", "own")
+    first = last_json(metanas(*command, "--objective", f"{file}:OBJ", home=home))
+    file.unlink()
+    more = last_json(metanas("resume", "own", "--trials", "5", "--json", home=home))
+    assert more["best"]["metrics"]["mine"] <= first["best"]["metrics"]["mine"]
+    found = [e["trial"]["metrics"]["mine"] for e in journal(home, "own") if "trial" in e]
+    assert more["best"]["metrics"]["mine"] == min(found)
+
+
+def test_a_kill_in_the_first_instant_leaves_a_name_that_can_be_used(home: Path) -> None:
+    (home / "searches" / "early").mkdir()
+    (home / "searches" / "early" / "journal.jsonl").touch()
+    command = ("search", "digits", "--trials", "1", *QUICK, "--name", "early")
+    assert last_json(metanas(*command, home=home))["trials"] == 1
+
+
+def test_a_users_file_that_exits_on_import_is_named(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "gone.py").write_text("import sys\nsys.exit(0)\n")
+    process = metanas("search", "digits", "--space", f"{tmp_path}/gone.py:space", home=home)
+    assert process.returncode == 1
+    assert "PluginError: spaces: gone.py:2 fails on import: SystemExit: 0" in process.stderr
+    assert list((home / "searches").iterdir()) == []

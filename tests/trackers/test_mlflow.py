@@ -77,6 +77,7 @@ def test_while_the_server_is_away_the_search_goes_on_and_nothing_is_lost(home: P
 
 def test_passwords_are_not_shown() -> None:
     assert public("http://me:secret@server:5000") == "http://server:5000"
+    assert public("sqlite:////home/a@b/mlflow.db") == "sqlite:////home/a@b/mlflow.db"
     assert public("sqlite:////tmp/mlflow.db") == "sqlite:////tmp/mlflow.db"
 
 

@@ -62,6 +62,8 @@ def _read_config(context: click.Context, parameter: click.Parameter, path: str |
             raise ConfigError(f"{path}: unknown key '{key}'{unknown(option, parameters)}")
         if option == "set" and isinstance(value, dict):
             value = [f"{name}={setting}" for name, setting in _flat(value)]
+        if getattr(parameters[option], "multiple", False) and not isinstance(value, list):
+            value = [value]
         defaults[str(parameters[option].name)] = value
     context.default_map = {**(context.default_map or {}), **defaults}
 
@@ -81,14 +83,24 @@ def _flat(table: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
 
 
 def print_result(finished: Finished, as_json: bool) -> None:
-    """The result for a person on standard error, or as JSON on standard output's last line."""
+    """The result on standard output: for a person, or as JSON on its last line.
+
+    Raises:
+        ClickException: If there is no winner, or its training failed.
+    """
     import json
 
     from metanas.api import record
 
     if as_json:
         click.echo(json.dumps(record(finished)))
-        return
-    from metanas.cli._summary import summary
+    else:
+        from metanas.cli._summary import summary
 
-    summary(finished)
+        summary(finished)
+    final = finished.result.final
+    if final is not None and final.outcome.status != "completed":
+        raise click.ClickException(
+            f"the winner's training {final.outcome.status.replace('_', ' ')}: "
+            f"{final.outcome.error}; `metanas resume {finished.config.name}` tries again"
+        )

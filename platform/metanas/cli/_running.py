@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 import traceback
@@ -32,7 +33,9 @@ def watched(run: Run, home: Path) -> Finished:
     """
     from metanas.cli._quiet import quiet
 
-    log = Path(tempfile.mkstemp(prefix="log-", suffix=".txt", dir=home)[1])
+    descriptor, path = tempfile.mkstemp(prefix="log-", suffix=".txt", dir=home)
+    os.close(descriptor)
+    log = Path(path)
     name = ""
     keep = False
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from metanas.api import Finished, record
@@ -43,7 +44,7 @@ def _winner(console: Console, facts: dict[str, object]) -> None:
     assert isinstance(best, dict)
     tested = {name: value for name, value in best.items() if name.startswith("test_")}
     values = ", ".join(f"{name} {value}" for name, value in best["architecture"].items())
-    console.print(f"winner: trial {best['number']} ({values})", soft_wrap=True)
+    console.print(escape(f"winner: trial {best['number']} ({values})"), soft_wrap=True)
     if tested:
         scores = ", ".join(f"{name[5:]} {value:.4f}" for name, value in tested.items())
         console.print(f"trained afresh and scored on test once: {scores}", soft_wrap=True)
@@ -52,7 +53,8 @@ def _winner(console: Console, facts: dict[str, object]) -> None:
 def _table(finished: Finished, best: Trial) -> Table:
     """The best trials, the best one first."""
     objective = finished.objective
-    fresh = [trial for trial in finished.result.trials if not trial.failed and not trial.cached]
+    trials = finished.result.trials
+    fresh = [t for t in trials if t is best or not (t.failed or t.cached)]
     ranked = sorted(fresh, key=lambda t: (t is not best, cost(objective, t.metrics), t.number))
     metrics = [objective.name, *(n for n in SHOWN_METRICS if n in best.metrics)]
     table = Table(box=None, pad_edge=False)
@@ -61,7 +63,7 @@ def _table(finished: Finished, best: Trial) -> Table:
     table.add_column("why", no_wrap=True, overflow="ellipsis")
     for trial in ranked[:SHOWN]:
         numbers = [_short(trial.metrics[n]) if n in trial.metrics else "-" for n in metrics]
-        row = (str(trial.number), *numbers, f"{trial.seconds:.1f}", trial.proposal.reason)
+        row = (str(trial.number), *numbers, f"{trial.seconds:.1f}", escape(trial.proposal.reason))
         table.add_row(*row, style="bold" if trial is best else None)
     return table
 

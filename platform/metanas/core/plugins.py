@@ -105,8 +105,8 @@ def reference(
 def resolve(wanted: Reference) -> Any:
     """The plug-in that a reference names, with its options bound.
 
-    A constant that is a function becomes a partial of it: what it does with its
-    remaining arguments is the business of its kind.
+    A constant that takes options becomes a function that has them already: what it does
+    with its remaining arguments is the business of its kind.
 
     Raises:
         PluginError: If it is not there, or its module fails to import.
@@ -261,7 +261,7 @@ def _from_source(kind: str, name: str, source: str) -> Any:
         except MetanasError:
             del sys.modules[module_name]
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             del sys.modules[module_name]
             place = _line_of(error, filename)
             raise PluginError(

@@ -272,7 +272,7 @@ class _Loop:
         self.pending: dict[int, Proposal] = {}
         self.curves: dict[int, list[Report]] = {}
         self.known: dict[tuple[Any, ...], Trial] = {}
-        self.used = history.used_seconds
+        self.used = 0.0 if history.ended else history.used_seconds
         self.began = time.monotonic()
         self.interrupted = deque(history.open[number] for number in sorted(history.open))
         self.suspects = {

@@ -103,10 +103,15 @@ class Noting(FIFOScheduler):  # type: ignore[misc]
             self._causes[trial.trial_id] = Path(trial.error_file).read_text(errors="replace")
 
 
+def _hard_s(limit_s: float) -> float:
+    return limit_s * HARD_LIMIT_FACTOR + HARD_LIMIT_GRACE_S
+
+
 def _died(job: Job, seconds: float, cause: str) -> Outcome:
     if "OutOfMemory" in cause or "low on memory" in cause:
         return Outcome("out_of_memory", {}, seconds, "Ray ended its worker: memory ran out")
-    if job.limit_s is not None and seconds > job.limit_s:
+    # `seconds` counts the start of a worker too, so a shorter time tells nothing.
+    if job.limit_s is not None and seconds > _hard_s(job.limit_s):
         return Outcome("timed_out", {}, seconds, f"ignored its limit of {job.limit_s:.3g} s")
     return Outcome("crashed", {}, seconds, "the worker process died")
 
@@ -128,8 +133,7 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         self._job = Job(**json.loads(config["job"]))
         self._events = self._evaluate(self._job)
         if self._job.limit_s is not None:
-            hard_s = self._job.limit_s * HARD_LIMIT_FACTOR + HARD_LIMIT_GRACE_S
-            faulthandler.dump_traceback_later(hard_s, exit=True)
+            faulthandler.dump_traceback_later(_hard_s(self._job.limit_s), exit=True)
 
     def step(self) -> dict[str, Any]:
         """The next report; with the last one the outcome, which saves a round trip."""

@@ -100,9 +100,11 @@ class Tune:
         if self._own_ray:
             import ray
 
-            session = ray._private.worker._global_node.get_session_dir_path()
+            node = ray._private.worker._global_node  # None where it was interrupted while starting
+            session = None if node is None else node.get_session_dir_path()
             ray.shutdown()
-            shutil.rmtree(session, ignore_errors=True)
+            if session is not None:
+                shutil.rmtree(session, ignore_errors=True)
             self._own_ray = False
 
     def _connect(self, ray: Any, folder: Path, workers: int) -> None:
@@ -114,7 +116,7 @@ class Tune:
             try:
                 ray.init(address=address, **common)
             except (ConnectionError, ValueError, RuntimeError) as error:
-                reason = str(error).splitlines()[0]
+                reason = " ".join(str(error).split())[:200]
                 raise ConfigError(f"no Ray cluster at RAY_ADDRESS={address}: {reason}") from None
             return
         self._own_ray = True

@@ -67,6 +67,7 @@ class Projection:
         self._objective: Mapping[str, Any] | None = None
         self._begun: set[int] = set()
         self._parent = self._runs.get("search") or self._create_parent()
+        self._log_params()
 
     def send(self, events: Iterable[Mapping[str, Any]]) -> None:
         """Bring events to MLflow, in their order."""
@@ -206,11 +207,15 @@ class Projection:
             self._client.set_tag(self._parent, "metanas.attempt", str(event["number"]))
             self._client.update_run(self._parent, status="RUNNING")
         elif event["event"] == "final":
-            metrics = event["outcome"]["metrics"]
+            outcome = event["outcome"]
+            metrics = outcome["metrics"] if outcome["status"] == "completed" else {}
             self._log(
                 self._parent,
                 [Metric(f"test_{n}", float(v), when, 0) for n, v in metrics.items()],
-                tags=[RunTag("metanas.best_trial", str(event["number"]))],
+                tags=[
+                    RunTag("metanas.best_trial", str(event["number"])),
+                    RunTag("metanas.final_status", outcome["status"]),
+                ],
             )
         else:
             status = "FINISHED" if self.finished > self._failed else "FAILED"
@@ -233,11 +238,15 @@ class Projection:
     def _create_parent(self) -> str:
         config = self._config
         tags = self._tags("search") | {"mlflow.runName": str(config["name"])}
-        run = self._create("search", tags, _ms(self._header["time_s"]))
+        return self._create("search", tags, _ms(self._header["time_s"]))
+
+    def _log_params(self) -> None:
+        """Each time: a follower may have died between creating the run and this."""
         skipped = ("name", "sources", "task_name")
-        params = [Param(key, str(value)) for key, value in config.items() if key not in skipped]
-        self._log(run, [], params)
-        return run
+        params = [
+            Param(key, str(value)) for key, value in self._config.items() if key not in skipped
+        ]
+        self._log(self._parent, [], params)
 
     def _create(self, key: str, tags: Mapping[str, str], started_ms: int) -> str:
         run: str = self._client.create_run(
@@ -284,6 +293,8 @@ def _experiment(client: MlflowClient, uri: str, artifacts: Path) -> str:
     name = os.environ.get(EXPERIMENT_VARIABLE) or DEFAULT_EXPERIMENT
     found = client.get_experiment_by_name(name)
     if found is not None:
+        if found.lifecycle_stage == "deleted":
+            client.restore_experiment(found.experiment_id)
         return str(found.experiment_id)
     place = artifacts.resolve().as_uri() if uri.startswith("sqlite:") else None
     try:

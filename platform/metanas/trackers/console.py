@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -9,9 +10,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.progress import TimeElapsedColumn as Elapsed
 
 from metanas.core.objective import Objective, cost
+from metanas.core.search import FINAL
 from metanas.core.trial import Proposal, Report, Trial
-
-FINAL = -1  # the number under which the loop announces the winner's training
 
 
 class ConsoleTracker:
@@ -125,7 +125,8 @@ class ConsoleTracker:
 
     def say(self, line: str) -> None:
         """Print a line above the bar."""
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        with contextlib.suppress(OSError):  # nobody reads any more; the search goes on
+            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def _describe(self, text: str) -> None:
         if self._progress is not None and self._bar is not None:

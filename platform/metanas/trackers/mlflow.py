@@ -9,6 +9,7 @@ While the server is away the files wait; the search never does.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -39,10 +40,16 @@ class MLflowTracker:
         folder: The search's own, with its journal.
         log: Where MLflow's chatter goes.
         say: Told, on closing, how far it is, or that the server is away.
+        over: Whether nothing will happen, so that what MLflow has already is enough.
     """
 
     def __init__(
-        self, home: Path, folder: Path, log: Path, say: Callable[[str], None] = lambda _: None
+        self,
+        home: Path,
+        folder: Path,
+        log: Path,
+        say: Callable[[str], None] = lambda _: None,
+        over: bool = False,
     ) -> None:
         self._folder = folder
         self._uri = tracking_uri(home)
@@ -50,7 +57,7 @@ class MLflowTracker:
         self._log = log
         self._progress: IO[str] | None = None
         self._follower: subprocess.Popen[bytes] | None = None
-        if self._up_to_date():
+        if over and self._up_to_date():
             return
         environment = {
             "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -72,6 +79,10 @@ class MLflowTracker:
 
     def progress(self, number: int, report: Report) -> None:
         """One line; the journal has it only when the trial has ended."""
+        with contextlib.suppress(OSError):  # a full disk: the journal will have it
+            self._write(number, report)
+
+    def _write(self, number: int, report: Report) -> None:
         if self._progress is None:
             self._progress = open(self._folder / PROGRESS_FILE, "a", encoding="utf-8")  # noqa: SIM115
         event = {
@@ -129,4 +140,5 @@ class MLflowTracker:
 def public(uri: str) -> str:
     """The address without a name and password in it."""
     scheme, separator, rest = uri.partition("://")
-    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
+    authority, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}"
