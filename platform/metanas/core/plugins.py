@@ -97,6 +97,9 @@ def reference(
     """
     if source is None:
         name, source = read_source(kind, name)
+    elif ":" in name:
+        path, _, attribute = name.rpartition(":")
+        name = f"{Path(path).name}:{attribute}"
     bare = Reference(kind, name, (), source)
     given = {} if options is None else options
     return Reference(kind, name, tuple(sorted(_checked(bare, given).items())), source)
