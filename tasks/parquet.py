@@ -168,3 +168,4 @@ def _brought(picture: Any, mode: str, sides: tuple[int, int]) -> npt.NDArray[np.
 
 
 TASK = parquet
+READS = (".parquet", ".pq")

@@ -352,3 +352,11 @@ def test_a_users_file_that_exits_on_import_is_named(home: Path, tmp_path: Path) 
     assert process.returncode == 1
     assert "PluginError: spaces: gone.py:2 fails on import: SystemExit: 0" in process.stderr
     assert list((home / "searches").iterdir()) == []
+
+
+def test_a_cluster_that_is_not_there_leaves_nothing(home: Path) -> None:
+    command = ("search", "digits", "--trials", "1", "--epochs", "1", "--name", "lost")
+    process = metanas(*command, home=home, environment={"RAY_ADDRESS": "127.0.0.1:1"})
+    assert process.returncode == 1
+    assert "no Ray cluster at RAY_ADDRESS=127.0.0.1:1" in process.stderr.splitlines()[-1]
+    assert list((home / "searches").iterdir()) == []

@@ -169,3 +169,17 @@ def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
     (tmp_path / "bytes.py").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(PluginError, match="cannot read '.*bytes.py'"):
         reference("spaces", f"{tmp_path}/bytes.py:space")
+
+
+def test_an_option_that_may_be_none_is_given_as_none(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("def strategy(context, *, size: int | None = 3):\n    return size\n")
+    for text, expected in (("none", None), ("4", 4)):
+        found = reference("strategies", f"{file}:strategy", {"size": text})
+        assert resolve(found)(None) == expected
+
+
+def test_readers_are_known_by_the_suffix_of_a_file() -> None:
+    from metanas.core.plugins import readers
+
+    assert readers()[".parquet"] == "parquet"

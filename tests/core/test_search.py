@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metanas.core.errors import ConfigError, JournalError
+from metanas.core.history import Result, best_of, read_history, result_so_far
 from metanas.core.objective import Objective
 from metanas.core.protocols import NextJob, OnEvent
-from metanas.core.search import FINAL, Result, Search, best_of, read_history, result_so_far, run
+from metanas.core.search import FINAL, Search, run
 from metanas.core.space import Choice, Space, check
 from metanas.core.trial import Job, Outcome, Proposal, Report, Status, Trial
 from metanas.executors.inline import Inline
@@ -28,6 +29,10 @@ SPACE = Space(
 ACCURACY = Objective("accuracy", "", "max")
 
 
+class Killed(BaseException):
+    """Ends a search as a kill does: nothing can be written any more."""
+
+
 @dataclass
 class Adding:
     """Judges by the sum of the values; some architectures fail, some take the search down."""
@@ -40,7 +45,7 @@ class Adding:
     def __call__(self, job: Job) -> Iterator[Report | Outcome]:
         self.ran.append(job)
         if self.kills(job):
-            raise KeyboardInterrupt
+            raise Killed
         began, epochs = time.monotonic(), int(job.proposal["epochs"])
         accuracy = sum(job.proposal["values"].values()) / 15
         for epoch in range(1, epochs + 1):
@@ -56,6 +61,16 @@ class Adding:
 def every_fifth_fails(job: Job) -> Status | None:
     failures: tuple[Status, ...] = ("infeasible", "crashed", "diverged")
     return failures[job.seed % 3] if job.seed % 5 == 0 else None
+
+
+def stopped_by_a_person(journal: MemoryJournal, number: int) -> None:
+    def stop(job: Job) -> bool:
+        if job.number == number:
+            raise KeyboardInterrupt
+        return False
+
+    with pytest.raises(KeyboardInterrupt):
+        searched(search(evaluate=Adding(kills=stop)), journal)
 
 
 def search(**changed: Any) -> Search:
@@ -114,7 +129,7 @@ def test_a_search_interrupted_again_and_again_loses_and_repeats_nothing() -> Non
     journal, ran = MemoryJournal(), []
     for stop in range(1, 15):
         evaluate = Adding(ran=[], kills=lambda job, stop=stop: job.number == stop)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(Killed):
             searched(search(trials=16, evaluate=evaluate, strategy=Random), journal)
         ran += [job.number for job in evaluate.ran if not evaluate.kills(job)]
     result = searched(search(trials=16, strategy=Random), journal)
@@ -221,8 +236,16 @@ def test_a_strategy_is_told_every_failure_with_its_status_and_error() -> None:
 
 def killed(journal: MemoryJournal, number: int, **changed: Any) -> None:
     evaluate = Adding(kills=lambda job: job.number == number)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Killed):
         searched(search(evaluate=evaluate), journal, **changed)
+
+
+def test_a_trial_that_a_person_stopped_is_not_to_blame() -> None:
+    journal = MemoryJournal()
+    for _ in range(3):
+        stopped_by_a_person(journal, 5)
+    assert [e["event"] for e in journal.events()].count("interrupted") == 3
+    assert facts(searched(search(), journal)) == facts(searched(search()))
 
 
 def test_a_trial_that_took_the_search_down_twice_is_told_as_crashed() -> None:
@@ -427,7 +450,7 @@ def test_trackers_hear_everything_in_its_order() -> None:
 
 def test_trackers_are_closed_when_the_search_is_interrupted() -> None:
     tracker = Recorder()
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Killed):
         searched(search(evaluate=Adding(kills=lambda job: True)), trackers=[tracker])
     assert tracker.calls[-1] == "close"
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from helpers import last_json, metanas, runs
+from metanas.core.trial import Report
 from metanas.trackers.mlflow import public
 
 SEARCH = ("search", "digits", "--trials", "3", "--epochs", "2", "--executor", "inline", "--json")
@@ -107,3 +108,43 @@ def test_a_trial_that_failed_is_a_failed_run(home: Path) -> None:
     assert status["trial/0"].data.tags["metanas.status"] == "diverged"
     assert status["trial/0"].data.tags["metanas.error"] == "loss is nan"
     assert status["search"].info.status == "FAILED"
+
+
+def test_epochs_of_a_dead_attempt_are_there_once(home: Path) -> None:
+    from mlflow import MlflowClient
+
+    from metanas.core.space import Choice, Space, check
+    from metanas.core.trial import Proposal, Trial, proposal_record, trial_record
+    from metanas.trackers._projection import Projection
+
+    space = Space("tiny", (Choice("a", (1, 2)),), lambda *_: None)
+    proposal = Proposal(0, check(space, {"a": 1}), 2)
+    record = proposal_record(proposal)
+    curve = tuple(Report(epoch, {"accuracy": epoch / 10}, 20.0 + epoch) for epoch in (1, 2))
+    trial = Trial(proposal, "t", 0, "completed", curve[-1].metrics, curve, time_s=23.0)
+    config = {"name": "s", "task_name": "t", "space": "tiny", "strategy": "random", "seed": 0}
+    header = {"event": "search", "time_s": 1.0, "id": "x", "version": "0", "config": config}
+    aim = {"event": "attempt", "trials": 1, "objectives": [{"name": "accuracy", "goal": "max"}]}
+    first = [
+        header,
+        aim | {"number": 0, "time_s": 2.0},
+        {"event": "proposed", "time_s": 3.0, "id": "i", "proposal": record},
+    ]
+    report = {"event": "progress", "number": 0, "epoch": 1, "metrics": {"accuracy": 0.1}}
+    dead = [report | {"time_s": 4.0}]
+    second = [
+        aim | {"number": 1, "time_s": 19.0},
+        {"event": "proposed", "time_s": 20.0, "id": "i", "proposal": record},
+        report | {"time_s": 21.0},
+        {"event": "finished", "time_s": 23.0, "trial": trial_record(trial)},
+    ]
+    uri = f"sqlite:///{home}/mlflow.db"
+    Projection(uri, home / "a", header).send(first + dead)
+    Projection(uri, home / "a", header).send(first + second)
+    again = Projection(uri, home / "a", header)
+    for event in first + second:
+        again.send([event])
+    child, parent = runs(home)
+    assert (child.info.status, parent.data.tags["metanas.key"]) == ("FINISHED", "search")
+    history = MlflowClient(tracking_uri=uri).get_metric_history(child.info.run_id, "accuracy")
+    assert [(point.step, point.timestamp) for point in history] == [(1, 21_000), (2, 22_000)]

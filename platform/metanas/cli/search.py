@@ -22,7 +22,12 @@ from metanas.core.errors import ConfigError
 @click.option(
     "--final-epochs", default="3x", show_default=True, help="Of the winner's; 0 for none."
 )
-@click.option("--max-seconds", type=float, metavar="T", help="For the whole search.")
+@click.option(
+    "--max-seconds",
+    type=float,
+    metavar="T",
+    help="For the search; the winner's training, kept time for, may overrun.",
+)
 @click.option("--max-trial-seconds", type=float, metavar="T", help="For one trial.")
 @click.option("--workers", default=0, metavar="N", help="Trials at a time. [default: all CPUs]")
 @click.option("--executor", default="tune", show_default=True, help="tune (Ray) or inline.")

@@ -135,6 +135,20 @@ def listing(kind: str) -> list[Listed]:
     return [found[name] for name in sorted(found)]
 
 
+def readers() -> dict[str, str]:
+    """Which task plug-in reads which files: what each module's ``READS`` says, by suffix."""
+    found: dict[str, str] = {}
+    for name, path in _files("tasks").items():
+        for node in _parsed(path).body:
+            if isinstance(node, ast.Assign) and _targets(node, "READS"):
+                found |= dict.fromkeys(ast.literal_eval(node.value), name)
+    for entry in _entry_points("tasks"):
+        module = importlib.import_module(entry.module)
+        for suffix in getattr(module, "READS", ()):
+            found.setdefault(suffix, entry.name)
+    return found
+
+
 def options_of(wanted: Reference) -> dict[str, inspect.Parameter]:
     """The options that a plug-in takes: its keyword-only parameters with a default."""
     plugin = _constant(wanted.kind, wanted.name, wanted.source)
@@ -164,10 +178,13 @@ def _checked(wanted: Reference, options: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _coerced(value: Any, parameter: inspect.Parameter, where: str) -> Value:
+def _coerced(value: Any, parameter: inspect.Parameter, where: str) -> Value | None:
     """Bring a value, perhaps the text of one, to the type that the parameter declares."""
     kinds: dict[type, Callable[[str], Value]] = {int: int, float: float, str: str, bool: _boolean}
     declared = parameter.annotation
+    optional = type(None) in getattr(declared, "__args__", ())
+    if optional and (value is None or (isinstance(value, str) and value.lower() == "none")):
+        return None
     for kind in (bool, int, float, str):
         if declared is kind or kind in getattr(declared, "__args__", ()):
             break
@@ -210,12 +227,13 @@ def _parsed(path: Path) -> ast.Module:
 
 
 def _defines(path: Path, constant: str) -> bool:
-    for node in _parsed(path).body:
-        targets = node.targets if isinstance(node, ast.Assign) else ()
-        annotated = [node.target] if isinstance(node, ast.AnnAssign) else []
-        if any(isinstance(t, ast.Name) and t.id == constant for t in (*targets, *annotated)):
-            return True
-    return False
+    return any(_targets(node, constant) for node in _parsed(path).body)
+
+
+def _targets(node: ast.stmt, constant: str) -> bool:
+    targets = node.targets if isinstance(node, ast.Assign) else []
+    annotated = [node.target] if isinstance(node, ast.AnnAssign) else []
+    return any(isinstance(t, ast.Name) and t.id == constant for t in (*targets, *annotated))
 
 
 def _summary(path: Path) -> str:
@@ -244,7 +262,13 @@ def _constant(kind: str, name: str, source: str | None) -> Any:
         return getattr(module, CONSTANTS[kind])
     for entry in _entry_points(kind):
         if entry.name == name:
-            return entry.load()
+            try:
+                return entry.load()
+            except Exception as error:
+                raise PluginError(
+                    f"{kind} '{name}' from {entry.value} fails on import: "
+                    f"{type(error).__name__}: {error}"
+                ) from error
     names = [listed.name for listed in listing(kind)]
     raise PluginError(f"no '{name}' in {kind}{unknown(name, names)}")
 

@@ -95,7 +95,15 @@ class Executor(Protocol):
     """
 
     isolated: bool
-    """Whether an evaluation runs in another process, and cannot take the search down."""
+    """Whether an evaluation runs in another process: several at a time, and none can take the
+    search down."""
+
+    def open(self, workers: int) -> None:
+        """Start or join what it needs, so that what is missing shows before anything runs.
+
+        Raises:
+            ConfigError: If it cannot run here; one line says why.
+        """
 
     def __call__(
         self, evaluate: Evaluate, next_job: NextJob, on_event: OnEvent, *, workers: int

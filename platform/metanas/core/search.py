@@ -5,9 +5,7 @@ order, proposals that were never finished run again *as proposed*, then the stra
 asked for the rest. What this module does not know: where jobs run, where the journal
 lies, and what a space or a strategy is beyond its protocol.
 
-Events of a journal, each a JSON object: ``search`` (once, what is searched), ``attempt``
-(each start of a process), ``proposed`` and ``finished`` (two a trial), ``final`` (the
-winner's training, scored on test), ``ended`` (there is nothing left to do).
+What a journal holds, and how it is read back, is in `metanas.core.history`.
 """
 
 from __future__ import annotations
@@ -15,12 +13,13 @@ from __future__ import annotations
 import json
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from metanas.core.errors import ConfigError, JournalError
-from metanas.core.objective import Objective, cost
+from metanas.core.errors import ConfigError
+from metanas.core.history import Final, Result, best_of, read_history, result_of
+from metanas.core.objective import Objective
 from metanas.core.protocols import Context, Evaluate, Executor, Journal, Strategy, Tracker
 from metanas.core.space import Space
 from metanas.core.trial import (
@@ -30,9 +29,7 @@ from metanas.core.trial import (
     Proposal,
     Report,
     Trial,
-    proposal_from,
     proposal_record,
-    trial_from,
     trial_record,
     trial_seed,
 )
@@ -92,133 +89,6 @@ class Search:
             raise ConfigError("search.objectives is empty, expected at least one")
 
 
-@dataclass(frozen=True)
-class Final:
-    """The winner, trained afresh on train and validation and scored on test, once."""
-
-    number: int
-    epochs: int
-    outcome: Outcome
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a search found: its trials in the order in which they ended, and the winner."""
-
-    trials: tuple[Trial, ...]
-    front: tuple[Trial, ...]
-    best: Trial | None
-    final: Final | None
-
-
-@dataclass
-class History:
-    """What a journal says of the past of a search."""
-
-    space: Space
-    trials: list[Trial] = field(default_factory=list)
-    open: dict[int, Proposal] = field(default_factory=dict)
-    starts: dict[int, int] = field(default_factory=dict)
-    attempts: int = 0
-    next_number: int = 0
-    final: Final | None = None
-    aim: int = 0
-    ended: bool = False
-    used_seconds: float = 0.0
-    latest_s: float = 0.0
-
-
-def read_history(events: Sequence[Mapping[str, Any]], space: Space) -> History:
-    """Replay a journal's events.
-
-    Raises:
-        JournalError: With the position of the first event that cannot be.
-    """
-    history = History(space)
-    for position, event in enumerate(events, start=1):
-        try:
-            when = float(event["time_s"])
-            _READERS[event["event"]](history, event)
-            if history.attempts:  # what lies between two attempts is not time of the search
-                history.used_seconds += when - history.latest_s
-            history.latest_s = when
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            problem = f"lacks {error}" if isinstance(error, KeyError) else str(error)
-            raise JournalError(f"event {position} is no event of this search: {problem}") from error
-    return history
-
-
-def _read_attempt(history: History, event: Mapping[str, Any]) -> None:
-    history.latest_s = float(event["time_s"])
-    if history.ended:  # it is extended, and gets its time limit anew
-        history.used_seconds, history.ended = 0.0, False
-    history.attempts += 1
-    history.aim = int(event["trials"])
-
-
-def _read_proposed(history: History, event: Mapping[str, Any]) -> None:
-    proposal = proposal_from(event["proposal"], history.space)
-    number = proposal.number
-    if number < history.next_number and number not in history.open:
-        raise ValueError(f"trial {number} is proposed after it has finished")
-    history.open[number] = proposal
-    history.starts[number] = history.starts.get(number, 0) + 1
-    history.next_number = max(history.next_number, number + 1)
-
-
-def _read_finished(history: History, event: Mapping[str, Any]) -> None:
-    number = int(event["trial"]["number"])
-    if number not in history.open:
-        raise ValueError(f"trial {number} finishes without having been proposed")
-    history.trials.append(trial_from(event["trial"], history.open.pop(number)))
-
-
-def _read_ended(history: History, event: Mapping[str, Any]) -> None:
-    history.ended = True
-
-
-def _read_final(history: History, event: Mapping[str, Any]) -> None:
-    outcome = event["outcome"]
-    history.final = Final(
-        int(event["number"]),
-        int(event["epochs"]),
-        Outcome(
-            outcome["status"], dict(outcome["metrics"]), float(outcome["seconds"]), outcome["error"]
-        ),
-    )
-
-
-_READERS: Mapping[str, Callable[[History, Mapping[str, Any]], None]] = {
-    "search": lambda history, event: None,
-    "attempt": _read_attempt,
-    "proposed": _read_proposed,
-    "finished": _read_finished,
-    "final": _read_final,
-    "ended": _read_ended,
-}
-
-
-def best_of(trials: Sequence[Trial], objective: Objective) -> Trial | None:
-    """The trial of least cost, the earliest of equals; failed ones only where all failed."""
-    whole = [trial for trial in trials if not trial.failed]
-    partial = [trial for trial in trials if trial.status == "timed_out"]
-    candidates = [t for t in whole or partial if objective.name in t.metrics]
-    return min(candidates, key=lambda t: (cost(objective, t.metrics), t.number), default=None)
-
-
-def result_so_far(
-    events: Sequence[Mapping[str, Any]], space: Space, objective: Objective
-) -> Result:
-    """What a journal's events hold, finished or not; raises JournalError as `run` does."""
-    history = read_history(events, space)
-    return _result(history.trials, history.final, objective)
-
-
-def _result(trials: Sequence[Trial], final: Final | None, objective: Objective) -> Result:
-    best = best_of(trials, objective)
-    return Result(tuple(trials), () if best is None else (best,), best, final)
-
-
 def run(
     search: Search, *, executor: Executor, journal: Journal, trackers: Sequence[Tracker] = ()
 ) -> Result:
@@ -240,6 +110,9 @@ def run(
             loop.explore(executor)
             loop.finish(executor)
             loop.end()
+    except KeyboardInterrupt:
+        loop.interrupt()
+        raise
     finally:
         for tracker in trackers:
             tracker.close()
@@ -298,6 +171,10 @@ class _Loop:
         """Nothing is left to do; a winner's training that failed is tried again on resuming."""
         if self.final is None or self.final.outcome.status == "completed":
             self._append("ended", trials=len(self.trials))
+
+    def interrupt(self) -> None:
+        """A person stops the search: what runs now is not to blame for its end."""
+        self._append("interrupted", trials=len(self.trials))
 
     # -- exploring ---------------------------------------------------------------
 
@@ -451,7 +328,7 @@ class _Loop:
 
     def result(self) -> Result:
         """What was found."""
-        return _result(self.trials, self.final, self.search.objectives[0])
+        return result_of(self.trials, self.final, self.search.objectives[0])
 
     def _append(self, event: str, **content: Any) -> None:
         self.journal.append({"event": event, "time_s": time.time(), **content})

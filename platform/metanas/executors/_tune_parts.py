@@ -113,7 +113,10 @@ def _died(job: Job, seconds: float, cause: str) -> Outcome:
     # `seconds` counts the start of a worker too, so a shorter time tells nothing.
     if job.limit_s is not None and seconds > _hard_s(job.limit_s):
         return Outcome("timed_out", {}, seconds, f"ignored its limit of {job.limit_s:.3g} s")
-    return Outcome("crashed", {}, seconds, "the worker process died")
+    last = cause.strip().rpartition("\n")[2].strip()[:200]
+    return Outcome(
+        "crashed", {}, seconds, "the worker process died" + (f": {last}" if last else "")
+    )
 
 
 class Worker(tune.Trainable):  # type: ignore[misc]

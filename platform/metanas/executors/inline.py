@@ -14,6 +14,9 @@ class Inline:
     folder: str = ""
     isolated: bool = False
 
+    def open(self, workers: int) -> None:
+        """Nothing to start."""
+
     def __call__(
         self, evaluate: Evaluate, next_job: NextJob, on_event: OnEvent, *, workers: int
     ) -> None:

@@ -13,6 +13,7 @@ import contextlib
 import hashlib
 import os
 import shutil
+import socket
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,8 @@ from metanas.core.protocols import Evaluate, NextJob, OnEvent
 
 LONGEST_SOCKET_FOLDER = 45
 """Ray's socket paths add some 60 characters to its folder, and the system takes 107 in all."""
+
+KNOCK_S = 10.0
 
 ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -53,17 +56,29 @@ class Tune:
     _own_ray: bool = field(default=False, init=False)
     _runs: int = field(default=0, init=False)
 
+    def open(self, workers: int) -> None:
+        """Join the cluster, or start a local one of so many CPUs.
+
+        Raises:
+            ConfigError: If there is no cluster at RAY_ADDRESS.
+        """
+        os.environ.update(ENVIRONMENT)
+        import ray
+
+        folder = Path(self.folder or tempfile.mkdtemp(prefix="metanas-"))
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = str(folder)
+        self._connect(ray, folder, workers)
+
     def __call__(
         self, evaluate: Evaluate, next_job: NextJob, on_event: OnEvent, *, workers: int
     ) -> None:
         """Run jobs until there are no more, `workers` at a time."""
-        os.environ.update(ENVIRONMENT)
+        self.open(workers)
         import ray
         from ray import tune
 
-        folder = Path(self.folder or tempfile.mkdtemp(prefix="metanas-"))
-        folder.mkdir(parents=True, exist_ok=True)
-        self._connect(ray, folder, workers)
+        folder = Path(self.folder)
         workers = min(workers, max(1, int(ray.cluster_resources().get("CPU", 1))))
         from metanas.executors._tune_parts import Jobs, Noting, Worker
 
@@ -101,10 +116,13 @@ class Tune:
             import ray
 
             node = ray._private.worker._global_node  # None where it was interrupted while starting
-            session = None if node is None else node.get_session_dir_path()
+            session = None if node is None else Path(node.get_session_dir_path())
             ray.shutdown()
             if session is not None:
                 shutil.rmtree(session, ignore_errors=True)
+                latest = session.parent / "session_latest"
+                if latest.is_symlink() and not latest.exists():
+                    latest.unlink(missing_ok=True)
             self._own_ray = False
 
     def _connect(self, ray: Any, folder: Path, workers: int) -> None:
@@ -114,8 +132,9 @@ class Tune:
         common: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
         if address:
             try:
+                _knock(address)
                 ray.init(address=address, **common)
-            except (ConnectionError, ValueError, RuntimeError) as error:
+            except (OSError, ValueError, RuntimeError) as error:
                 reason = " ".join(str(error).split())[:200]
                 raise ConfigError(f"no Ray cluster at RAY_ADDRESS={address}: {reason}") from None
             return
@@ -134,6 +153,17 @@ class Tune:
             gpus = ray.cluster_resources().get("GPU", 0) / workers
             gpus = min(gpus, 1.0) if gpus < 1 else float(int(min(gpus, 1)))
         return {"CPU": 1.0, "GPU": gpus} if gpus else {"CPU": 1.0}
+
+
+def _knock(address: str) -> None:
+    """Ask whether anybody listens there: Ray itself tries for minutes before it gives up.
+
+    Raises:
+        OSError: If nobody does.
+    """
+    host, separator, port = address.rpartition("//")[2].rpartition(":")
+    if separator and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_S).close()
 
 
 def _short(folder: Path) -> str:

@@ -20,6 +20,7 @@ from mlflow.exceptions import MlflowException
 
 EXPERIMENT_VARIABLE = "MLFLOW_EXPERIMENT_NAME"
 DEFAULT_EXPERIMENT = "metanas"
+ATTEMPT_TAG = "metanas.attempt"
 LONGEST_TAG = 7_500
 PAGE = 1_000
 MOST_METRICS = 900
@@ -30,6 +31,7 @@ SUCCESSES = ("completed", "stopped")
 class _Child:
     """What is to be sent of one trial."""
 
+    attempt: int = 0
     params: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     metrics: list[Metric] = field(default_factory=list)
@@ -59,6 +61,8 @@ class Projection:
         self._experiment = _experiment(self._client, uri, artifacts)
         self._runs: dict[str, str] = {}
         self._over: set[str] = set()
+        self._attempts: dict[str, int] = {}
+        self._attempt = 0
         self._find()
         self.finished = 0
         self._failed = 0
@@ -83,7 +87,7 @@ class Projection:
             elif kind == "finished":
                 self._finished(children, event, parent_metrics)
             elif kind in ("attempt", "final", "ended"):
-                self._objective = event["objectives"][0] if kind == "attempt" else self._objective
+                self._note_attempt(event)
                 endings.append(event)
         for number in sorted(children):
             self._send_child(number, children[number])
@@ -93,11 +97,16 @@ class Projection:
 
     # -- reading events ----------------------------------------------------------
 
+    def _note_attempt(self, event: Mapping[str, Any]) -> None:
+        if event["event"] == "attempt":
+            self._attempt, self._objective = int(event["number"]), event["objectives"][0]
+
     def _proposed(self, children: dict[int, _Child], event: Mapping[str, Any]) -> None:
         proposal = event["proposal"]
         number = int(proposal["number"])
         self._begun.add(number)
         child = children.setdefault(number, _Child())
+        child.attempt = self._attempt
         child.started_ms = _ms(event["time_s"])
         child.params = {f"choice.{name}": str(v) for name, v in proposal["values"].items()}
         child.params["epochs"] = str(proposal["epochs"])
@@ -181,11 +190,15 @@ class Projection:
         key = f"trial/{number}"
         if key in self._over:
             return
+        if child.params and child.attempt > self._attempts.get(key, child.attempt):
+            self._discard(key)
         run = self._runs.get(key)
         if run is None:
+            self._attempts[key] = child.attempt
             tags = {
                 **self._tags(key),
                 **child.tags,
+                ATTEMPT_TAG: str(child.attempt),
                 "mlflow.parentRunId": self._parent,
                 "mlflow.runName": f"{number} of {self._config['name']}",
             }
@@ -201,10 +214,14 @@ class Projection:
             self._client.set_terminated(run, status, child.ended_ms)
             self._over.add(key)
 
+    def _discard(self, key: str) -> None:
+        """Remove a run whose attempt died: its epochs run again, and would be there twice."""
+        self._client.delete_run(self._runs.pop(key))
+
     def _send_parent(self, event: Mapping[str, Any]) -> None:
         when = _ms(event["time_s"])
         if event["event"] == "attempt":
-            self._client.set_tag(self._parent, "metanas.attempt", str(event["number"]))
+            self._client.set_tag(self._parent, ATTEMPT_TAG, str(event["number"]))
             self._client.update_run(self._parent, status="RUNNING")
         elif event["event"] == "final":
             outcome = event["outcome"]
@@ -281,6 +298,7 @@ class Projection:
             for run in page:
                 key = run.data.tags.get("metanas.key", "")
                 self._runs[key] = run.info.run_id
+                self._attempts[key] = int(run.data.tags.get(ATTEMPT_TAG, 0))
                 told = key.startswith("trial/") and "metanas.status" in run.data.tags
                 if told and run.info.status in ("FINISHED", "FAILED"):
                     self._over.add(key)

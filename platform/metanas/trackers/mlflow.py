@@ -84,7 +84,8 @@ class MLflowTracker:
 
     def _write(self, number: int, report: Report) -> None:
         if self._progress is None:
-            self._progress = open(self._folder / PROGRESS_FILE, "a", encoding="utf-8")  # noqa: SIM115
+            # Begun anew: epochs of trials that an earlier attempt did not finish run again.
+            self._progress = open(self._folder / PROGRESS_FILE, "w", encoding="utf-8")  # noqa: SIM115
         event = {
             "event": "progress",
             "number": number,

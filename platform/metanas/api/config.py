@@ -1,0 +1,103 @@
+"""The description of a search: plain values, checked where they enter."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from metanas.core.errors import ConfigError, JournalError
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """What a user asks for, under the names of the command line.
+
+    Raises:
+        ConfigError: If a value is out of range.
+    """
+
+    task: str
+    where: str = ""
+    space: str = "cnn"
+    strategy: str = "evolution"
+    estimator: str = "train"
+    objective: tuple[str, ...] = ()
+    trials: int = 24
+    epochs: int = 5
+    final_epochs: str = "3x"
+    max_seconds: float | None = None
+    max_trial_seconds: float | None = None
+    workers: int = 0
+    executor: str = "tune"
+    seed: int = 0
+    name: str = ""
+    set: tuple[tuple[str, str], ...] = ()
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        lows = (("trials", 1), ("epochs", 1), ("workers", 0), ("seed", 0))
+        for key, low in lows:
+            if getattr(self, key) < low:
+                raise ConfigError(f"search.{key} is {getattr(self, key)}, expected at least {low}")
+        for key in ("max_seconds", "max_trial_seconds"):
+            limit = getattr(self, key)
+            if limit is not None and not limit > 0:
+                raise ConfigError(f"search.{key} is {limit}, expected more than 0")
+        if len(self.objective) > 1:
+            raise ConfigError(
+                f"search.objective is given {len(self.objective)} times, expected once: "
+                "one objective decides, the others are measured and logged all the same"
+            )
+        if self.name and not NAME.fullmatch(self.name):
+            raise ConfigError(
+                f"search.name is '{self.name}', expected letters, digits, '.', '_' and '-'"
+            )
+        self.last_epochs()
+
+    def last_epochs(self) -> int:
+        """Epochs of the winner's training: a number, or a multiple of `epochs` such as 3x."""
+        text = str(self.final_epochs)
+        try:
+            factor = float(text[:-1]) * self.epochs if text.endswith("x") else int(text)
+        except ValueError:
+            factor = -1
+        if not 0 <= factor < 1e9:
+            raise ConfigError(
+                f"search.final_epochs is '{text}', expected a number of epochs or, as '3x', "
+                "a multiple of those of a trial"
+            )
+        return max(1, round(factor)) if factor else 0
+
+    def task_name(self) -> str:
+        """Under which its trials are stored."""
+        if not is_file(self.task):
+            return self.task.rpartition(":")[2]
+        value = self.where.partition("=")[2]
+        return Path(self.task).stem + (f"-{value}" if value else "")
+
+
+def is_file(task: str) -> bool:
+    """Whether TASK is a path rather than the name of a task, built in or in a user's file."""
+    return ".py:" not in task and (os.sep in task or bool(Path(task).suffix))
+
+
+def config_of(events: Sequence[Mapping[str, Any]], path: Path) -> SearchConfig:
+    """The description in a journal's first event.
+
+    Raises:
+        JournalError: If it has none.
+    """
+    try:
+        known = {each.name for each in fields(SearchConfig)}
+        given = {k: v for k, v in events[0]["config"].items() if k in known}
+        given["set"] = tuple((key, value) for key, value in given["set"])
+        given["objective"] = tuple(given["objective"])
+        return SearchConfig(**given)
+    except (IndexError, KeyError, TypeError, ValueError, AttributeError):
+        raise JournalError(f"{path}:1: no description of a search") from None

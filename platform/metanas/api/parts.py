@@ -1,0 +1,250 @@
+"""From the description of a search to its parts: the same for a new one and a resumed one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from metanas.api.config import SearchConfig, is_file
+from metanas.core.errors import ConfigError, unknown
+
+if TYPE_CHECKING:
+    from metanas.core.evaluation import Evaluation
+    from metanas.core.objective import Objective
+    from metanas.core.plugins import Reference
+    from metanas.core.search import Search
+    from metanas.core.space import Space
+    from metanas.core.task import Task
+    from metanas.core.trial import Job, Outcome, Report
+
+MEASURED = ("params", "flops")
+"""Objectives that are measured and logged whether they decide or not."""
+
+OPTION_KINDS = {
+    "space": "spaces",
+    "strategy": "strategies",
+    "estimator": "estimators",
+    "task": "tasks",
+}
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a description comes to, once everything in it has been looked up and checked."""
+
+    search: Search
+    task: Task
+
+
+def assemble(config: SearchConfig) -> Parts:
+    """Look up and check everything that a description names.
+
+    Raises:
+        MetanasError: With one line on the first thing that is wrong.
+    """
+    from metanas.core.plugins import reference, resolve
+    from metanas.core.protocols import Context
+    from metanas.core.search import Search
+
+    references = references_of(config)
+    space = space_of(references["space"])
+    strategy = resolve(references["strategy"])
+    task = task_of(references["task"], config.task_name())
+    task.load(config.seed)
+    chosen = _objectives(config, task)
+    objectives = tuple(objective for objective, _ in chosen)
+    plan = Plan(
+        references["space"],
+        references["task"],
+        config.task_name(),
+        references["estimator"],
+        tuple(found for objective, found in chosen if found and objective.measure),
+    )
+    resolve(references["estimator"])()
+    strategy(Context(space, objectives, config.epochs, config.seed))
+    isolated = resolve(reference("executors", config.executor)).isolated
+    found = Search(
+        name=config.name,
+        space=space,
+        task=config.task_name(),
+        objectives=objectives,
+        strategy=strategy,
+        evaluate=plan,
+        trials=config.trials,
+        epochs=config.epochs,
+        final_epochs=config.last_epochs(),
+        seed=config.seed,
+        workers=(config.workers or os.cpu_count() or 1) if isolated else 1,
+        max_seconds=config.max_seconds,
+        max_trial_seconds=config.max_trial_seconds,
+    )
+    return Parts(found, task)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything a worker needs, as plain data; called with a job, it runs it."""
+
+    space: Reference
+    task: Reference
+    task_name: str
+    estimator: Reference
+    objectives: tuple[Reference, ...]
+
+    def __call__(self, job: Job) -> Iterator[Report | Outcome]:
+        """Run a job; parts are made once a process."""
+        from metanas.core.trial import Outcome
+
+        try:
+            evaluation = _evaluation(self)
+        except Exception as error:  # noqa: BLE001 - a worker that lacks a file says so
+            text = " ".join(f"{type(error).__name__}: {error}".split())
+            yield Outcome("crashed", {}, 0.0, f"this worker cannot begin: {text}"[:500])
+            return
+        yield from evaluation(job)
+
+
+@lru_cache(maxsize=4)
+def _evaluation(plan: Plan) -> Evaluation:
+    from metanas.core.evaluation import Evaluation
+    from metanas.core.plugins import resolve
+
+    return Evaluation(
+        space_of(plan.space),
+        task_of(plan.task, plan.task_name),
+        resolve(plan.estimator)(),
+        tuple(reference_objective(reference) for reference in plan.objectives),
+    )
+
+
+def space_of(reference: Reference) -> Space:
+    """A space is a value, or a function with options that gives one."""
+    from metanas.core.plugins import resolve
+    from metanas.core.space import Space
+
+    found = resolve(reference)
+    space = found() if callable(found) else found
+    if not isinstance(space, Space):
+        raise ConfigError(f"space '{reference.name}' is a {type(space).__name__}, expected a Space")
+    return space
+
+
+def task_of(reference: Reference, name: str) -> Task:
+    """A task is a value, or a function with options that gives one; it gets the search's name."""
+    from metanas.core.plugins import resolve
+    from metanas.core.task import Task
+
+    found = resolve(reference)
+    task = found() if callable(found) else found
+    if not isinstance(task, Task):
+        raise ConfigError(f"task '{reference.name}' is a {type(task).__name__}, expected a Task")
+    return replace(task, name=name)
+
+
+def reference_objective(reference: Reference) -> Objective:
+    """The objective that a reference names."""
+    from metanas.core.objective import Objective
+    from metanas.core.plugins import resolve
+
+    found = resolve(reference)
+    if not isinstance(found, Objective):
+        raise ConfigError(f"objective '{reference.name}' is no Objective")
+    return found
+
+
+def _objectives(config: SearchConfig, task: Task) -> list[tuple[Objective, Reference | None]]:
+    """What is measured, the deciding one first, with a reference unless the task reports it."""
+    from metanas.core.plugins import listing, reference
+
+    metrics = {metric.name: metric for metric in task.metrics}
+    name = config.objective[0] if config.objective else task.metrics[0].name
+    first: tuple[Objective, Reference | None]
+    if name in metrics:
+        first = metrics[name], None
+    else:
+        measured = [listed.name for listed in listing("objectives")]
+        if ":" not in name and name not in measured:
+            known = {*metrics, *measured}
+            raise ConfigError(f"no objective '{name}' on task '{task.name}'{unknown(name, known)}")
+        found = reference("objectives", name, source=config.sources.get("objective"))
+        first = reference_objective(found), found
+        if first[0].measure is None:
+            raise ConfigError(
+                f"task '{task.name}' does not report objective '{name}'; it reports "
+                f"{', '.join(metrics)}"
+            )
+    others = [reference("objectives", other) for other in MEASURED if other != name]
+    return [first, *((reference_objective(each), each) for each in others)]
+
+
+def references_of(config: SearchConfig) -> dict[str, Reference]:
+    """References to the parts, with the options that `--set` gives each."""
+    from metanas.core.plugins import Reference, options_of, reference
+
+    options: dict[str, dict[str, Any]] = {part: {} for part in OPTION_KINDS}
+    names = {"space": config.space, "strategy": config.strategy, "estimator": config.estimator}
+    names["task"], options["task"] = _reader(config)
+    bare = {
+        part: reference(kind, names[part], source=config.sources.get(part))
+        for part, kind in OPTION_KINDS.items()
+    }
+    for key, value in config.set:
+        part, dot, option = key.partition(".")
+        if not dot:
+            owners = [part for part, found in bare.items() if key in options_of(found)]
+            if len(owners) != 1:
+                known = [f"{p}.{o}" for p, found in bare.items() for o in options_of(found)]
+                raise ConfigError(f"--set {key}: no option '{key}'{unknown(key, known)}")
+            part, option = owners[0], key
+        if part not in options:
+            raise ConfigError(f"--set {key}: no part '{part}'{unknown(part, options)}")
+        options[part][option] = value
+    if "split_seed" in options_of(bare["estimator"]):
+        options["estimator"].setdefault("split_seed", config.seed)
+    return {
+        part: reference(found.kind, found.name, options[part], found.source)
+        if isinstance(found, Reference)
+        else found
+        for part, found in bare.items()
+    }
+
+
+def _reader(config: SearchConfig) -> tuple[str, dict[str, Any]]:
+    """The plug-in that reads a task, and its options."""
+    from metanas.core.plugins import readers
+
+    if not is_file(config.task):
+        if config.where:
+            raise ConfigError(f"--where picks rows of a file, and task '{config.task}' is none")
+        return config.task, {}
+    suffix, known = Path(config.task).suffix.lower(), readers()
+    if suffix not in known:
+        raise ConfigError(
+            f"task '{config.task}': no reader for '{suffix}' files{unknown(suffix, known)}"
+        )
+    if config.where and "=" not in config.where:
+        raise ConfigError(f"--where is '{config.where}', expected COLUMN=VALUE")
+    return known[suffix], {"path": config.task, "where": config.where}
+
+
+def sources_of(config: SearchConfig) -> dict[str, str]:
+    """The texts of the user's own files."""
+    from metanas.core.plugins import read_source
+
+    texts = {}
+    for part, kind in OPTION_KINDS.items():
+        given = getattr(config, part)
+        if part == "task" and is_file(given):
+            continue
+        text = read_source(kind, given)[1]
+        if text is not None:
+            texts[part] = text
+    for given in config.objective:
+        text = read_source("objectives", given)[1]
+        if text is not None:
+            texts["objective"] = text
+    return texts
