@@ -31,6 +31,7 @@ class SearchConfig:
     trials: int = 24
     epochs: int = 5
     final_epochs: str = "3x"
+    repeats: int = 0
     max_seconds: float | None = None
     max_trial_seconds: float | None = None
     workers: int = 0
@@ -41,7 +42,7 @@ class SearchConfig:
     sources: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        lows = (("trials", 1), ("epochs", 1), ("workers", 0), ("seed", 0))
+        lows = (("trials", 1), ("epochs", 1), ("workers", 0), ("seed", 0), ("repeats", 0))
         for key, low in lows:
             if getattr(self, key) < low:
                 raise ConfigError(f"search.{key} is {getattr(self, key)}, expected at least {low}")
@@ -49,11 +50,6 @@ class SearchConfig:
             limit = getattr(self, key)
             if limit is not None and not limit > 0:
                 raise ConfigError(f"search.{key} is {limit}, expected more than 0")
-        if len(self.objective) > 1:
-            raise ConfigError(
-                f"search.objective is given {len(self.objective)} times, expected once: "
-                "one objective decides, the others are measured and logged all the same"
-            )
         if self.name and not NAME.fullmatch(self.name):
             raise ConfigError(
                 f"search.name is '{self.name}', expected letters, digits, '.', '_' and '-'"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ from metanas.core.errors import HomeError, JournalError, MetanasError, unknown
 
 JOURNAL = "journal.jsonl"
 LOG = "log.txt"
+WEIGHTS = "winner.safetensors"
 
 
 def home_folder(given: str | None = None) -> Path:
@@ -127,3 +129,14 @@ def naming(path: Path) -> Iterator[None]:
     except JournalError as error:
         text = str(error)
         raise JournalError(text if str(path) in text else f"{path}: {text}") from None
+
+
+def keep(path: Path, content: bytes) -> str:
+    """Write a file whole or not at all; its SHA-256."""
+    part = path.with_name(f"{path.name}.part")
+    with open(part, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+    return hashlib.sha256(content).hexdigest()

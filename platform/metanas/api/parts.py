@@ -10,19 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metanas.api.config import SearchConfig, is_file
+from metanas.api.objectives import bare_references, choose, objective_of, wanted
 from metanas.core.errors import ConfigError, unknown
 
 if TYPE_CHECKING:
     from metanas.core.evaluation import Evaluation
-    from metanas.core.objective import Objective
     from metanas.core.plugins import Reference
     from metanas.core.search import Search
     from metanas.core.space import Space
     from metanas.core.task import Task
     from metanas.core.trial import Job, Outcome, Report
-
-MEASURED = ("params", "flops")
-"""Objectives that are measured and logged whether they decide or not."""
 
 OPTION_KINDS = {
     "space": "spaces",
@@ -55,14 +52,14 @@ def assemble(config: SearchConfig) -> Parts:
     strategy = resolve(references["strategy"])
     task = task_of(references["task"], config.task_name())
     task.load(config.seed)
-    chosen = _objectives(config, task)
-    objectives = tuple(objective for objective, _ in chosen)
+    chosen = choose(config, task, references)
+    objectives = chosen.deciding
     plan = Plan(
         references["space"],
         references["task"],
         config.task_name(),
         references["estimator"],
-        tuple(found for objective, found in chosen if found and objective.measure),
+        chosen.measured,
     )
     resolve(references["estimator"])()
     strategy(Context(space, objectives, config.epochs, config.seed))
@@ -76,6 +73,7 @@ def assemble(config: SearchConfig) -> Parts:
         evaluate=plan,
         trials=config.trials,
         epochs=config.epochs,
+        repeats=config.repeats,
         final_epochs=config.last_epochs(),
         seed=config.seed,
         workers=(config.workers or os.cpu_count() or 1) if isolated else 1,
@@ -117,7 +115,7 @@ def _evaluation(plan: Plan) -> Evaluation:
         space_of(plan.space),
         task_of(plan.task, plan.task_name),
         resolve(plan.estimator)(),
-        tuple(reference_objective(reference) for reference in plan.objectives),
+        tuple(objective_of(reference) for reference in plan.objectives),
     )
 
 
@@ -145,53 +143,18 @@ def task_of(reference: Reference, name: str) -> Task:
     return replace(task, name=name)
 
 
-def reference_objective(reference: Reference) -> Objective:
-    """The objective that a reference names."""
-    from metanas.core.objective import Objective
-    from metanas.core.plugins import resolve
-
-    found = resolve(reference)
-    if not isinstance(found, Objective):
-        raise ConfigError(f"objective '{reference.name}' is no Objective")
-    return found
-
-
-def _objectives(config: SearchConfig, task: Task) -> list[tuple[Objective, Reference | None]]:
-    """What is measured, the deciding one first, with a reference unless the task reports it."""
-    from metanas.core.plugins import listing, reference
-
-    metrics = {metric.name: metric for metric in task.metrics}
-    name = config.objective[0] if config.objective else task.metrics[0].name
-    first: tuple[Objective, Reference | None]
-    if name in metrics:
-        first = metrics[name], None
-    else:
-        measured = [listed.name for listed in listing("objectives")]
-        if ":" not in name and name not in measured:
-            known = {*metrics, *measured}
-            raise ConfigError(f"no objective '{name}' on task '{task.name}'{unknown(name, known)}")
-        found = reference("objectives", name, source=config.sources.get("objective"))
-        first = reference_objective(found), found
-        if first[0].measure is None:
-            raise ConfigError(
-                f"task '{task.name}' does not report objective '{name}'; it reports "
-                f"{', '.join(metrics)}"
-            )
-    others = [reference("objectives", other) for other in MEASURED if other != name]
-    return [first, *((reference_objective(each), each) for each in others)]
-
-
 def references_of(config: SearchConfig) -> dict[str, Reference]:
-    """References to the parts, with the options that `--set` gives each."""
-    from metanas.core.plugins import Reference, options_of, reference
+    """References to the parts and objectives, with the options that `--set` gives each."""
+    from metanas.core.plugins import options_of, reference
 
-    options: dict[str, dict[str, Any]] = {part: {} for part in OPTION_KINDS}
     names = {"space": config.space, "strategy": config.strategy, "estimator": config.estimator}
-    names["task"], options["task"] = _reader(config)
+    names["task"], reading = _reader(config)
     bare = {
         part: reference(kind, names[part], source=config.sources.get(part))
         for part, kind in OPTION_KINDS.items()
-    }
+    } | bare_references(config)
+    options: dict[str, dict[str, Any]] = {part: {} for part in bare}
+    options["task"] |= reading
     for key, value in config.set:
         part, dot, option = key.partition(".")
         if not dot:
@@ -207,8 +170,6 @@ def references_of(config: SearchConfig) -> dict[str, Reference]:
         options["estimator"].setdefault("split_seed", config.seed)
     return {
         part: reference(found.kind, found.name, options[part], found.source)
-        if isinstance(found, Reference)
-        else found
         for part, found in bare.items()
     }
 
@@ -243,8 +204,8 @@ def sources_of(config: SearchConfig) -> dict[str, str]:
         text = read_source(kind, given)[1]
         if text is not None:
             texts[part] = text
-    for given in config.objective:
-        text = read_source("objectives", given)[1]
+    for name in (wanted(text).name for text in config.objective):
+        text = read_source("objectives", name)[1]
         if text is not None:
-            texts["objective"] = text
+            texts[name] = text
     return texts

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from metanas import __version__
 from metanas.api.config import SearchConfig, config_of, is_file
-from metanas.api.home import JOURNAL, LOG, claim, existing, naming, span
+from metanas.api.home import JOURNAL, LOG, WEIGHTS, claim, existing, keep, naming, span
 from metanas.api.parts import (
     assemble,
-    reference_objective,
     references_of,
     sources_of,
     space_of,
@@ -37,7 +36,7 @@ class Finished:
 
     config: SearchConfig
     result: Result
-    objective: Objective
+    objectives: tuple[Objective, ...]
     seconds: float
     tracking_uri: str
     log: Path
@@ -126,7 +125,7 @@ def show(name: str, home: Path) -> Finished:
         JournalError: If its journal is damaged.
     """
     from metanas.core.history import result_so_far
-    from metanas.core.plugins import reference
+    from metanas.core.objective import Objective
     from metanas.stores.journal import read_events
     from metanas.trackers.mlflow import public, tracking_uri
 
@@ -135,19 +134,15 @@ def show(name: str, home: Path) -> Finished:
     config = config_of(events, path)
     references = references_of(config)
     attempts = [event for event in events if event.get("event") == "attempt"]
+    objectives: tuple[Objective, ...] = ()
     if attempts:
-        from metanas.core.objective import Objective
-
-        first = attempts[-1]["objectives"][0]
-        objective = Objective(first["name"], "", first["goal"])
+        objectives = tuple(Objective(**each) for each in attempts[-1]["objectives"])
         config = replace(config, trials=max(config.trials, int(attempts[-1]["trials"])))
-    else:
-        objective = reference_objective(reference("objectives", "accuracy"))
     with naming(path):
-        result = result_so_far(events, space_of(references["space"]), objective)
+        result = result_so_far(events, space_of(references["space"]), objectives)
     seconds = span(events)
     uri = public(tracking_uri(home))
-    return Finished(config, result, objective, seconds, uri, path.parent / LOG)
+    return Finished(config, result, objectives, seconds, uri, path.parent / LOG)
 
 
 def record(finished: Finished) -> dict[str, Any]:
@@ -163,7 +158,7 @@ def record(finished: Finished) -> dict[str, Any]:
 
     best: dict[str, Any] | None = None
     if result.best is not None:
-        best = described(result.best)
+        best = described(result.best) | {"why": result.why}
         final = result.final
         whole = final is not None and final.outcome.status == "completed"
         if final is not None and whole and final.number == result.best.number:
@@ -236,11 +231,19 @@ def _run(begun: _Begun) -> Finished:
 
     started = time.monotonic()
     search, journal = begun.search, begun.journal
+    folder = journal.path.parent
     try:
-        result = run(search, executor=begun.executor, journal=journal, trackers=begun.trackers)
+        result = run(
+            search,
+            executor=begun.executor,
+            journal=journal,
+            trackers=begun.trackers,
+            keep=lambda weights: keep(folder / WEIGHTS, weights),
+        )
     finally:
         begun.executor.close()
+        for tracker in begun.trackers:
+            tracker.close()
     seconds = time.monotonic() - started + begun.before_s
     uri = public(tracking_uri(begun.home))
-    log = journal.path.parent / LOG
-    return Finished(begun.config, result, search.objectives[0], seconds, uri, log)
+    return Finished(begun.config, result, search.objectives, seconds, uri, folder / LOG)

@@ -51,7 +51,7 @@ def watched(run: Run, home: Path) -> Finished:
                 terminal.move(home / "searches" / name / LOG)
                 tracker = ConsoleTracker(
                     Console(file=terminal.stream, highlight=False),
-                    search.objectives[0],
+                    search.objectives,
                     search.trials,
                     past,
                     search.workers,

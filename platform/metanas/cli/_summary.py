@@ -45,18 +45,26 @@ def _winner(console: Console, facts: dict[str, object]) -> None:
     tested = {name: value for name, value in best.items() if name.startswith("test_")}
     values = ", ".join(f"{name} {value}" for name, value in best["architecture"].items())
     console.print(escape(f"winner: trial {best['number']} ({values})"), soft_wrap=True)
+    console.print(escape(f"picked as {best['why']}"), soft_wrap=True)
     if tested:
         scores = ", ".join(f"{name[5:]} {value:.4f}" for name, value in tested.items())
         console.print(f"trained afresh and scored on test once: {scores}", soft_wrap=True)
 
 
 def _table(finished: Finished, best: Trial) -> Table:
-    """The best trials, the best one first."""
-    objective = finished.objective
+    """The best trials, with several objectives those of the front; the winner first."""
+    objective = finished.objectives[0]
     trials = finished.result.trials
     fresh = [t for t in trials if t is best or not (t.failed or t.cached)]
-    ranked = sorted(fresh, key=lambda t: (t is not best, cost(objective, t.metrics), t.number))
-    metrics = [objective.name, *(n for n in SHOWN_METRICS if n in best.metrics)]
+    front = {trial.number for trial in finished.result.front}
+    several = len(finished.objectives) > 1
+    ranked = sorted(
+        (t for t in fresh if t.number in front or not several),
+        key=lambda t: (t is not best, cost(objective, t.metrics), t.number),
+    )
+    deciding = [objective.name for objective in finished.objectives]
+    beside = [n for n in SHOWN_METRICS if n in best.metrics and n not in deciding]
+    metrics = [*deciding, *beside]
     table = Table(box=None, pad_edge=False)
     for name in ("trial", *metrics, "seconds"):
         table.add_column(name, justify="right", no_wrap=True)

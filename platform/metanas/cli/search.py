@@ -16,12 +16,18 @@ from metanas.core.errors import ConfigError
 @click.option("--space", default="cnn", show_default=True, help="What is searched.")
 @click.option("--strategy", default="evolution", show_default=True, help="How.")
 @click.option("--estimator", default="train", show_default=True, help="How they are judged.")
-@click.option("--objective", multiple=True, help="What decides. [default: the task's own metric]")
+@click.option(
+    "--objective",
+    multiple=True,
+    metavar="NAME[<LIMIT]",
+    help="What decides; repeated for several. [default: the task's own metric]",
+)
 @click.option("--trials", default=24, show_default=True, help="How many architectures.")
 @click.option("--epochs", default=5, show_default=True, help="Of each training.")
 @click.option(
     "--final-epochs", default="3x", show_default=True, help="Of the winner's; 0 for none."
 )
+@click.option("--repeats", default=0, metavar="R", help="Train the three best R times more.")
 @click.option(
     "--max-seconds",
     type=float,
@@ -30,7 +36,9 @@ from metanas.core.errors import ConfigError
 )
 @click.option("--max-trial-seconds", type=float, metavar="T", help="For one trial.")
 @click.option("--workers", default=0, metavar="N", help="Trials at a time. [default: all CPUs]")
-@click.option("--executor", default="tune", show_default=True, help="tune (Ray) or inline.")
+@click.option(
+    "--executor", default="tune", show_default=True, help="tune or pool (both Ray), or inline."
+)
 @click.option("--seed", default=0, show_default=True, help="Decides all randomness.")
 @click.option("--name", default="", help="Of the search. [default: derived, unique]")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Option of a part.")

@@ -14,7 +14,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import FrameType
 
 from metanas.core.errors import DivergedError, InfeasibleError, TrialError
@@ -53,15 +53,16 @@ class Evaluation:
         metrics: Mapping[str, float] = {}
         status: Status = "completed"
         error = ""
+        weights: bytes | None = None
         try:
             for report in self._reports(job, started):
-                metrics = report.metrics
-                yield report
+                metrics, weights = report.metrics, report.weights
+                yield replace(report, weights=None)
         except (GeneratorExit, KeyboardInterrupt):
             raise
         except BaseException as caught:  # noqa: BLE001 - however a training ends, the search goes on
             status, error = _status(caught, job)
-        yield Outcome(status, metrics, time.monotonic() - started, error)
+        yield Outcome(status, metrics, time.monotonic() - started, error, weights)
 
     def _reports(self, job: Job, started: float) -> Iterator[Report]:
         proposal = proposal_from(job.proposal, self.space)
@@ -83,7 +84,7 @@ class Evaluation:
             for name, value in report.metrics.items():
                 if not math.isfinite(value):
                     raise DivergedError(f"{name} is {value} after epoch {report.epoch}")
-            yield Report(report.epoch, dict(report.metrics), time.time())
+            yield Report(report.epoch, dict(report.metrics), time.time(), report.weights)
 
 
 @contextlib.contextmanager

@@ -2,20 +2,25 @@
 
 Events of a journal, each a JSON object with its time: ``search`` (once, what is searched),
 ``attempt`` (each start of a process), ``proposed`` and ``finished`` (two a trial),
-``interrupted`` (a person stopped it), ``final`` (the winner's training, scored on test),
-``ended`` (there is nothing left to do).
+``interrupted`` (a person stopped it), ``repeat`` (a finalist trained once more),
+``final`` (the winner's training, scored on test), ``ended`` (there is nothing left to do).
 """
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from metanas.core.errors import JournalError
-from metanas.core.objective import Objective, cost
+from metanas.core.front import front_of, pick
+from metanas.core.objective import Objective
 from metanas.core.space import Space
-from metanas.core.trial import Outcome, Proposal, Trial, proposal_from, trial_from
+from metanas.core.trial import Outcome, Proposal, Trial, outcome_from, proposal_from, trial_from
+
+FINALISTS = 3
+"""How many trials are trained again before the winner is named."""
 
 
 @dataclass(frozen=True)
@@ -25,16 +30,27 @@ class Final:
     number: int
     epochs: int
     outcome: Outcome
+    weights: str = ""
+    """SHA-256 of the file that holds them; "" where they were not kept."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a search found: its trials in the order in which they ended, and the winner."""
+    """What a search found.
+
+    Args:
+        trials: In the order in which they ended.
+        front: Those that none dominates, the best in the first objective first.
+        best: The one of the front that is named the winner.
+        final: The winner's training.
+        why: It was picked, in words.
+    """
 
     trials: tuple[Trial, ...]
     front: tuple[Trial, ...]
     best: Trial | None
     final: Final | None
+    why: str = ""
 
 
 @dataclass
@@ -47,6 +63,7 @@ class History:
     starts: dict[int, int] = field(default_factory=dict)
     attempts: int = 0
     next_number: int = 0
+    repeats: dict[int, dict[int, Outcome]] = field(default_factory=dict)
     final: Final | None = None
     aim: int = 0
     ended: bool = False
@@ -108,14 +125,17 @@ def _read_ended(history: History, event: Mapping[str, Any]) -> None:
     history.ended = True
 
 
+def _read_repeat(history: History, event: Mapping[str, Any]) -> None:
+    repeated = history.repeats.setdefault(int(event["number"]), {})
+    repeated[int(event["index"])] = outcome_from(event["outcome"])
+
+
 def _read_final(history: History, event: Mapping[str, Any]) -> None:
-    outcome = event["outcome"]
     history.final = Final(
         int(event["number"]),
         int(event["epochs"]),
-        Outcome(
-            outcome["status"], dict(outcome["metrics"]), float(outcome["seconds"]), outcome["error"]
-        ),
+        outcome_from(event["outcome"]),
+        str(event.get("weights", "")),
     )
 
 
@@ -125,28 +145,59 @@ _READERS: Mapping[str, Callable[[History, Mapping[str, Any]], None]] = {
     "proposed": _read_proposed,
     "finished": _read_finished,
     "interrupted": _read_interrupted,
+    "repeat": _read_repeat,
     "final": _read_final,
     "ended": _read_ended,
 }
 
 
-def best_of(trials: Sequence[Trial], objective: Objective) -> Trial | None:
-    """The trial of least cost, the earliest of equals; failed ones only where all failed."""
-    whole = [trial for trial in trials if not trial.failed]
-    partial = [trial for trial in trials if trial.status == "timed_out"]
-    candidates = [t for t in whole or partial if objective.name in t.metrics]
-    return min(candidates, key=lambda t: (cost(objective, t.metrics), t.number), default=None)
-
-
 def result_so_far(
-    events: Sequence[Mapping[str, Any]], space: Space, objective: Objective
+    events: Sequence[Mapping[str, Any]], space: Space, objectives: Sequence[Objective]
 ) -> Result:
     """What a journal's events hold, finished or not; raises JournalError as `run` does."""
     history = read_history(events, space)
-    return result_of(history.trials, history.final, objective)
+    return result_of(history, objectives)
 
 
-def result_of(trials: Sequence[Trial], final: Final | None, objective: Objective) -> Result:
-    """The result that trials and the winner's training come to."""
-    best = best_of(trials, objective)
-    return Result(tuple(trials), () if best is None else (best,), best, final)
+def result_of(history: History, objectives: Sequence[Objective]) -> Result:
+    """The result that a search's past comes to."""
+    front = front_of(history.trials, objectives)
+    best, why = pick(front, objectives)
+    best3 = finalists(history.trials, objectives) if history.repeats else []
+    repeated = [trial for trial in best3 if trial.number in history.repeats]
+    if repeated:
+        best, why = _pick_repeated(repeated, history.repeats, objectives)
+    return Result(tuple(history.trials), front, best, history.final, why)
+
+
+def finalists(
+    trials: Sequence[Trial], objectives: Sequence[Objective], count: int = FINALISTS
+) -> list[Trial]:
+    """The trials that would be picked one after the other, each time without those before."""
+    left, found = list(trials), list[Trial]()
+    while len(found) < count:
+        best, _ = pick(front_of(left, objectives), objectives)
+        if best is None:
+            break
+        found.append(best)
+        left.remove(best)
+    return found
+
+
+def _pick_repeated(
+    trials: Sequence[Trial],
+    repeats: Mapping[int, Mapping[int, Outcome]],
+    objectives: Sequence[Objective],
+) -> tuple[Trial | None, str]:
+    """The pick among trials that were trained again, by the means of their metrics."""
+    means = []
+    for trial in trials:
+        again = [o.metrics for o in repeats[trial.number].values() if o.status == "completed"]
+        runs = [trial.metrics, *again]
+        names = [name for name in trial.metrics if all(name in run for run in runs)]
+        mean = {name: statistics.fmean(run[name] for run in runs) for name in names}
+        means.append(replace(trial, metrics=mean))
+    best, why = pick(front_of(means, objectives), objectives)
+    count = 1 + max(len(repeats[trial.number]) for trial in trials)
+    what = f"{why}, as the mean of {count} trainings of {len(means)} finalists"
+    return next((t for t in trials if best is not None and t.number == best.number), None), what

@@ -29,12 +29,14 @@ class Objective:
         goal: Whether more ("max") or less ("min") is better.
         measure: ``measure(module, shape)`` for what a module shows without training;
             None for what the estimator reports itself.
+        limit: The most ("min") or least ("max") that is wanted; None for no limit.
     """
 
     name: str
     unit: str
     goal: Literal["max", "min"]
     measure: Measure | None = None
+    limit: float | None = None
 
     def __post_init__(self) -> None:
         if self.goal not in ("max", "min"):
@@ -49,3 +51,11 @@ def cost(objective: Objective, metrics: Mapping[str, float]) -> float:
     if value is None or not math.isfinite(value):
         return math.inf
     return -value if objective.goal == "max" else value
+
+
+def excess(objective: Objective, metrics: Mapping[str, float]) -> float:
+    """By how much of its size a limit is missed: 0 where it is kept or there is none."""
+    if objective.limit is None:
+        return 0.0
+    bound = -objective.limit if objective.goal == "max" else objective.limit
+    return max(0.0, cost(objective, metrics) - bound) / (abs(objective.limit) or 1.0)

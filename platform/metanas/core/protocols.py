@@ -57,7 +57,8 @@ class Estimator(Protocol):
     """Judges an architecture on a task: trains it, looks it up, ...
 
     Yields a report an epoch, `epochs` in all, the last one with all metrics of the task
-    (of validation; of test where `final`). The same arguments give the same metrics.
+    (of validation; of test where `final`). The same arguments give the same metrics. The
+    last report of a final training carries the network's weights, where there are any.
 
     Raises:
         InfeasibleError: The network cannot be built or run.

@@ -10,7 +10,9 @@ What a journal holds, and how it is read back, is in `metanas.core.history`.
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -18,8 +20,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from metanas.core.errors import ConfigError
-from metanas.core.history import Final, Result, best_of, read_history, result_of
-from metanas.core.objective import Objective
+from metanas.core.history import Final, Result, finalists, read_history, result_of
+from metanas.core.objective import Objective, cost
 from metanas.core.protocols import Context, Evaluate, Executor, Journal, Strategy, Tracker
 from metanas.core.space import Space
 from metanas.core.trial import (
@@ -29,6 +31,7 @@ from metanas.core.trial import (
     Proposal,
     Report,
     Trial,
+    outcome_record,
     proposal_record,
     trial_record,
     trial_seed,
@@ -36,6 +39,12 @@ from metanas.core.trial import (
 
 FINAL = -1
 """Stands for the number of a trial in the winner's training, which is no trial."""
+
+FIRST_REPEAT = -2
+"""The same for finalists that are trained again: -2, -3, ..."""
+
+Keep = Callable[[bytes], str]
+"""Stores the winner's weights, and gives their SHA-256."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +55,12 @@ class Search:
         name: Of the search.
         space: What is searched.
         task: Name of what architectures are judged on.
-        objectives: The first decides; all are measured.
+        objectives: What decides: together, where there are several.
         strategy: Makes the strategy from its context.
         evaluate: Runs one job.
         trials: How many, cached and failed ones included.
         epochs: Of each training.
+        repeats: How often each of the three best is trained again before the winner is named.
         final_epochs: Of the winner's, on train and validation together; 0 for none.
         seed: Decides all randomness.
         workers: How many jobs run at a time.
@@ -69,6 +79,7 @@ class Search:
     evaluate: Evaluate
     trials: int = 24
     epochs: int = 5
+    repeats: int = 0
     final_epochs: int = 0
     seed: int = 0
     workers: int = 1
@@ -76,8 +87,8 @@ class Search:
     max_trial_seconds: float | None = None
 
     def __post_init__(self) -> None:
-        lows = (("trials", 1), ("epochs", 1), ("final_epochs", 0), ("seed", 0), ("workers", 1))
-        for key, low in lows:
+        lows = {"trials": 1, "epochs": 1, "final_epochs": 0, "seed": 0, "workers": 1, "repeats": 0}
+        for key, low in lows.items():
             value = getattr(self, key)
             if value < low:
                 raise ConfigError(f"search.{key} is {value}, expected at least {low}")
@@ -90,7 +101,12 @@ class Search:
 
 
 def run(
-    search: Search, *, executor: Executor, journal: Journal, trackers: Sequence[Tracker] = ()
+    search: Search,
+    *,
+    executor: Executor,
+    journal: Journal,
+    trackers: Sequence[Tracker] = (),
+    keep: Keep | None = None,
 ) -> Result:
     """Run a search, or what its journal says is missing of it.
 
@@ -100,6 +116,7 @@ def run(
         executor: Where evaluations run.
         journal: Its past and its future. Empty for a new search.
         trackers: Told everything that happens from now on.
+        keep: Called with the winner's weights before its training is journaled.
 
     Raises:
         JournalError: If the journal holds what this search did not write.
@@ -108,14 +125,12 @@ def run(
     try:
         if loop.open():
             loop.explore(executor)
-            loop.finish(executor)
+            loop.repeat(executor)
+            loop.finish(executor, keep)
             loop.end()
     except KeyboardInterrupt:
         loop.interrupt()
         raise
-    finally:
-        for tracker in trackers:
-            tracker.close()
     return loop.result()
 
 
@@ -141,7 +156,8 @@ class _Loop:
         self.history = history
         self.trials = history.trials
         self.next_number = history.next_number
-        self.final = history.final
+        self.best_cost = math.inf
+        self.epoch_s = 0.0
         self.pending: dict[int, Proposal] = {}
         self.curves: dict[int, list[Report]] = {}
         self.known: dict[tuple[Any, ...], Trial] = {}
@@ -162,14 +178,18 @@ class _Loop:
         history = self.history
         if history.ended and self.search.trials <= history.aim:
             return False
-        objectives = [{"name": o.name, "goal": o.goal} for o in self.search.objectives]
+        objectives = [
+            {"name": o.name, "unit": o.unit, "goal": o.goal, "limit": o.limit}
+            for o in self.search.objectives
+        ]
         number, trials = history.attempts, self.search.trials
         self._append("attempt", number=number, trials=trials, objectives=objectives)
         return True
 
     def end(self) -> None:
         """Nothing is left to do; a winner's training that failed is tried again on resuming."""
-        if self.final is None or self.final.outcome.status == "completed":
+        final = self.history.final
+        if final is None or final.outcome.status == "completed":
             self._append("ended", trials=len(self.trials))
 
     def interrupt(self) -> None:
@@ -253,6 +273,9 @@ class _Loop:
         self.strategy.tell(trial)
         if trial.status in REPEATABLE:
             self.known.setdefault(_network(trial.proposal), trial)
+        value = cost(self.search.objectives[0], trial.metrics)
+        if not trial.failed and trial.curve and value < self.best_cost:
+            self.best_cost, self.epoch_s = value, trial.seconds / len(trial.curve)
 
     # -- the time limit ----------------------------------------------------------
 
@@ -260,15 +283,11 @@ class _Loop:
         """Seconds for exploring: what remains, less what the winner's training will take."""
         if self.search.max_seconds is None:
             return float("inf")
-        return self._remaining() - self._epoch_seconds() * self.search.final_epochs
+        return self._remaining() - self.epoch_s * self.search.final_epochs
 
     def _remaining(self) -> float:
         assert self.search.max_seconds is not None
         return self.search.max_seconds - self.used - (time.monotonic() - self.began)
-
-    def _epoch_seconds(self) -> float:
-        best = best_of(self.trials, self.search.objectives[0])
-        return 0.0 if best is None else best.seconds / max(1, len(best.curve))
 
     def _limit(self) -> float | None:
         limits = [self.search.max_trial_seconds, self._left()]
@@ -277,14 +296,50 @@ class _Loop:
 
     # -- the winner --------------------------------------------------------------
 
-    def finish(self, executor: Executor) -> None:
+    def repeat(self, executor: Executor) -> None:
+        """Train the finalists again with other seeds, as often as the journal lacks."""
+        search, repeats = self.search, self.history.repeats
+        best = finalists(self.trials, search.objectives) if search.repeats else []
+        missing = [
+            (trial, index)
+            for index in range(1, search.repeats + 1)
+            for trial in best
+            if index not in repeats.get(trial.number, {})
+        ]
+        if not missing:
+            return
+        places = itertools.count()
+
+        def next_job() -> Job | None:
+            place = next(places)
+            if place >= len(missing):
+                return None
+            trial, index = missing[place]
+            reason = f"trains trial {trial.number} again, {index} of {search.repeats}"
+            proposal = replace(trial.proposal, number=FIRST_REPEAT - place, reason=reason)
+            for tracker in self.trackers:
+                tracker.started(proposal)
+            seed = trial_seed(search.seed, trial.number, index)
+            limit_s = search.max_trial_seconds
+            return Job(proposal.number, proposal_record(proposal), seed, limit_s=limit_s)
+
+        def on_event(job: Job, event: Report | Outcome) -> None:
+            if isinstance(event, Outcome):
+                trial, index = missing[FIRST_REPEAT - job.number]
+                record = outcome_record(event)
+                self._append("repeat", number=trial.number, index=index, outcome=record)
+                repeats.setdefault(trial.number, {})[index] = event
+
+        executor(search.evaluate, next_job, on_event, workers=search.workers)
+
+    def finish(self, executor: Executor, keep: Keep | None) -> None:
         """Train the winner afresh and score it on test, unless the journal has it."""
-        best = best_of(self.trials, self.search.objectives[0])
+        best = self.result().best
         epochs = self.search.final_epochs
         if best is None or epochs == 0 or self._has_final(best):
             return
-        if self.search.max_seconds is not None and self._epoch_seconds() > 0:
-            epochs = max(1, min(epochs, int(self._remaining() / self._epoch_seconds())))
+        if self.search.max_seconds is not None and self.epoch_s > 0:
+            epochs = max(1, min(epochs, int(self._remaining() / self.epoch_s)))
         proposal = replace(best.proposal, number=FINAL, epochs=epochs)
         seed = trial_seed(self.search.seed, best.number)
         limit_s = self._final_limit(epochs)
@@ -303,9 +358,12 @@ class _Loop:
         executor(self.search.evaluate, lambda: jobs.pop() if jobs else None, on_event, workers=1)
         if not outcomes:
             raise RuntimeError("the executor left the winner's training without outcome")
-        self.final = Final(best.number, epochs, outcomes[0])
-        outcome = {name: getattr(outcomes[0], name) for name in Outcome.__slots__}
-        self._append("final", number=best.number, epochs=epochs, outcome=outcome)
+        weights = outcomes[0].weights
+        digest = keep(weights) if keep is not None and weights is not None else ""
+        outcome = replace(outcomes[0], weights=None)
+        self.history.final = Final(best.number, epochs, outcome, digest)
+        record = outcome_record(outcome)
+        self._append("final", number=best.number, epochs=epochs, outcome=record, weights=digest)
 
     def _final_limit(self, epochs: int) -> float | None:
         """What ends a winner's training that hangs: twice what it may be expected to take."""
@@ -313,11 +371,11 @@ class _Loop:
         if self.search.max_trial_seconds is not None:
             limits.append(self.search.max_trial_seconds * max(1.0, epochs / self.search.epochs))
         if self.search.max_seconds is not None:
-            limits.append(max(self._remaining(), self._epoch_seconds() * epochs, 1.0))
+            limits.append(max(self._remaining(), self.epoch_s * epochs, 1.0))
         return 2 * min(limits) if limits else None
 
     def _has_final(self, best: Trial) -> bool:
-        final = self.final
+        final = self.history.final
         return (
             final is not None
             and final.number == best.number
@@ -328,7 +386,7 @@ class _Loop:
 
     def result(self) -> Result:
         """What was found."""
-        return result_of(self.trials, self.final, self.search.objectives[0])
+        return result_of(self.history, self.search.objectives)
 
     def _append(self, event: str, **content: Any) -> None:
         self.journal.append({"event": event, "time_s": time.time(), **content})

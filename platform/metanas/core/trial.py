@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -55,21 +55,33 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """How a trial stands after an epoch: finite metrics, and when (seconds since the epoch)."""
+    """How a trial stands after an epoch.
+
+    Args:
+        epoch: From 1.
+        metrics: Finite.
+        time_s: When, in seconds since 1970.
+        weights: A safetensors file's content, in the last report of a winner's training.
+    """
 
     epoch: int
     metrics: Mapping[str, float]
     time_s: float = 0.0
+    weights: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How an evaluation ended: all a worker says of it, beside its reports."""
+    """How an evaluation ended: all a worker says of it, beside its reports.
+
+    Records leave `weights` out: they are kept in a file of their own.
+    """
 
     status: Status
     metrics: Mapping[str, float]
     seconds: float
     error: str = ""
+    weights: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -130,9 +142,16 @@ class Trial:
         return self.status not in ("completed", "stopped")
 
 
-def trial_seed(seed: int, number: int) -> int:
-    """The seed of trial `number` in a search seeded with `seed`: 32 bits, well mixed."""
-    return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+def trial_seed(seed: int, number: int, repeat: int = 0) -> int:
+    """The seed of trial `number` in a search seeded with `seed`: 32 bits, well mixed.
+
+    Args:
+        seed: Of the search.
+        number: Of the trial.
+        repeat: 0 for the trial itself, 1, 2, ... where it is trained again.
+    """
+    entropy = [seed, number, repeat] if repeat else [seed, number]
+    return int(np.random.SeedSequence(entropy).generate_state(1)[0])
 
 
 def proposal_record(proposal: Proposal) -> dict[str, Any]:
@@ -172,6 +191,31 @@ def proposal_from(record: Mapping[str, Any], space: Space) -> Proposal:
     )
 
 
+def report_record(report: Report) -> dict[str, Any]:
+    """The report as JSON."""
+    return {"epoch": report.epoch, "metrics": dict(report.metrics), "time_s": report.time_s}
+
+
+def outcome_record(outcome: Outcome) -> dict[str, Any]:
+    """The outcome as JSON."""
+    names = ("status", "metrics", "seconds", "error")
+    return {name: getattr(outcome, name) for name in names}
+
+
+def outcome_from(record: Mapping[str, Any]) -> Outcome:
+    """Read `outcome_record` back.
+
+    Raises:
+        KeyError, TypeError, ValueError: If it is no such record.
+    """
+    return Outcome(
+        _status(record["status"]),
+        _finite(record["metrics"]),
+        float(record["seconds"]),
+        str(record["error"]),
+    )
+
+
 def trial_record(trial: Trial) -> dict[str, Any]:
     """What a trial adds to its proposal, as JSON."""
     return {
@@ -180,7 +224,7 @@ def trial_record(trial: Trial) -> dict[str, Any]:
         "seed": trial.seed,
         "status": trial.status,
         "metrics": dict(trial.metrics),
-        "curve": [asdict(report) for report in trial.curve],
+        "curve": [report_record(report) for report in trial.curve],
         "seconds": trial.seconds,
         "cached": trial.cached,
         "error": trial.error,
@@ -194,13 +238,11 @@ def trial_from(record: Mapping[str, Any], proposal: Proposal) -> Trial:
     Raises:
         KeyError, TypeError, ValueError: If it is no such record.
     """
-    if record["status"] not in STATUSES:
-        raise ValueError(f"status {record['status']!r}, expected one of {', '.join(STATUSES)}")
     return Trial(
         proposal=proposal,
         task=str(record["task"]),
         seed=int(record["seed"]),
-        status=record["status"],
+        status=_status(record["status"]),
         metrics=_finite(record["metrics"]),
         curve=tuple(
             Report(int(point["epoch"]), _finite(point["metrics"]), float(point["time_s"]))
@@ -211,6 +253,13 @@ def trial_from(record: Mapping[str, Any], proposal: Proposal) -> Trial:
         error=str(record["error"]),
         time_s=float(record["time_s"]),
     )
+
+
+def _status(given: Any) -> Status:
+    if given not in STATUSES:
+        raise ValueError(f"status {given!r}, expected one of {', '.join(STATUSES)}")
+    status: Status = given
+    return status
 
 
 def _finite(metrics: Mapping[str, Any]) -> dict[str, float]:

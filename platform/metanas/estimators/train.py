@@ -101,7 +101,22 @@ class Train:
             elif epoch < epochs:
                 yield Report(epoch, {"train_loss": fit.loss})
             else:
-                yield Report(epoch, _scores(module, task, scored, scale))
+                scores = _scores(module, task, scored, scale)
+                yield Report(epoch, scores, weights=_weights(module, scale))
+
+
+def _weights(module: nn.Module, scale: _Scale) -> bytes:
+    """A safetensors file of the network's state and of how its inputs are scaled.
+
+    Keys: ``model.<name>`` as in the module's state, ``input.mean`` and ``input.deviation``
+    ``[channels]``.
+    """
+    from safetensors.torch import save
+
+    state = {f"model.{name}": tensor for name, tensor in module.state_dict().items()}
+    state |= {"input.mean": scale.mean.flatten(), "input.deviation": scale.deviation.flatten()}
+    # Copies: tensors that share memory are refused.
+    return save({name: t.detach().cpu().contiguous().clone() for name, t in state.items()})
 
 
 def _check(settings: Mapping[str, Value]) -> None:

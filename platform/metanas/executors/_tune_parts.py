@@ -6,8 +6,8 @@ import contextlib
 import faulthandler
 import json
 import time
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,15 @@ from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from metanas.core.protocols import Evaluate, NextJob, OnEvent
-from metanas.core.trial import Job, Outcome, Report
-
-HARD_LIMIT_FACTOR = 1.5
-HARD_LIMIT_GRACE_S = 5.0
-"""A worker that ignores a job's limit (stuck in C) ends itself after 1.5 times it plus this."""
+from metanas.core.trial import (
+    Job,
+    Outcome,
+    Report,
+    outcome_from,
+    outcome_record,
+    report_record,
+)
+from metanas.executors._ray import died, hard_s
 
 
 class Jobs(Searcher):  # type: ignore[misc]
@@ -50,7 +54,7 @@ class Jobs(Searcher):  # type: ignore[misc]
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Reports of a job that goes on."""
         with self._kept():
-            for event in _read(result["events"]):
+            for event in read_events(result["events"], result["weights"]):
                 self._on_event(self._running[trial_id][0], event)
 
     def on_trial_complete(
@@ -61,9 +65,9 @@ class Jobs(Searcher):  # type: ignore[misc]
         with self._kept():
             if error or not result:
                 seconds = time.monotonic() - started
-                self._on_event(job, _died(job, seconds, self._causes.pop(trial_id, "")))
+                self._on_event(job, died(job, seconds, self._causes.pop(trial_id, "")))
                 return
-            for event in _read(result["events"]):
+            for event in read_events(result["events"], result["weights"]):
                 self._on_event(job, event)
 
     @contextlib.contextmanager
@@ -103,22 +107,6 @@ class Noting(FIFOScheduler):  # type: ignore[misc]
             self._causes[trial.trial_id] = Path(trial.error_file).read_text(errors="replace")
 
 
-def _hard_s(limit_s: float) -> float:
-    return limit_s * HARD_LIMIT_FACTOR + HARD_LIMIT_GRACE_S
-
-
-def _died(job: Job, seconds: float, cause: str) -> Outcome:
-    if "OutOfMemory" in cause or "low on memory" in cause:
-        return Outcome("out_of_memory", {}, seconds, "Ray ended its worker: memory ran out")
-    # `seconds` counts the start of a worker too, so a shorter time tells nothing.
-    if job.limit_s is not None and seconds > _hard_s(job.limit_s):
-        return Outcome("timed_out", {}, seconds, f"ignored its limit of {job.limit_s:.3g} s")
-    last = cause.strip().rpartition("\n")[2].strip()[:200]
-    return Outcome(
-        "crashed", {}, seconds, "the worker process died" + (f": {last}" if last else "")
-    )
-
-
 class Worker(tune.Trainable):  # type: ignore[misc]
     """Runs one job after the other; a step is an epoch."""
 
@@ -136,7 +124,7 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         self._job = Job(**json.loads(config["job"]))
         self._events = self._evaluate(self._job)
         if self._job.limit_s is not None:
-            faulthandler.dump_traceback_later(_hard_s(self._job.limit_s), exit=True)
+            faulthandler.dump_traceback_later(hard_s(self._job.limit_s), exit=True)
 
     def step(self) -> dict[str, Any]:
         """The next report; with the last one the outcome, which saves a round trip."""
@@ -147,8 +135,8 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         done = isinstance(events[-1], Outcome)
         if done:
             faulthandler.cancel_dump_traceback_later()
-        written = json.dumps([asdict(event) for event in events], allow_nan=False)
-        return {"events": written, "done": done}
+        written, weights = written_events(events)
+        return {"events": written, "weights": weights, "done": done}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Nothing to save."""
@@ -157,7 +145,20 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         """Nothing to load."""
 
 
-def _read(text: str) -> list[Report | Outcome]:
-    return [
-        Outcome(**event) if "status" in event else Report(**event) for event in json.loads(text)
+def written_events(events: Sequence[Report | Outcome]) -> tuple[str, bytes | None]:
+    """Events as JSON, and the weights that the last of them carries."""
+    records = [
+        outcome_record(event) if isinstance(event, Outcome) else report_record(event)
+        for event in events
     ]
+    return json.dumps(records, allow_nan=False), events[-1].weights
+
+
+def read_events(text: str, weights: bytes | None) -> list[Report | Outcome]:
+    """Read `written_events` back."""
+    events: list[Report | Outcome] = [
+        outcome_from(record) if "status" in record else Report(**record)
+        for record in json.loads(text)
+    ]
+    events[-1] = replace(events[-1], weights=weights)
+    return events

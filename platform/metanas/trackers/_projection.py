@@ -86,7 +86,7 @@ class Projection:
                 self._progress(children, event, parent_metrics)
             elif kind == "finished":
                 self._finished(children, event, parent_metrics)
-            elif kind in ("attempt", "final", "ended"):
+            elif kind in ("attempt", "repeat", "final", "ended"):
                 self._note_attempt(event)
                 endings.append(event)
         for number in sorted(children):
@@ -223,6 +223,8 @@ class Projection:
         if event["event"] == "attempt":
             self._client.set_tag(self._parent, ATTEMPT_TAG, str(event["number"]))
             self._client.update_run(self._parent, status="RUNNING")
+        elif event["event"] == "repeat":
+            self._log_repeat(event, when)
         elif event["event"] == "final":
             outcome = event["outcome"]
             metrics = outcome["metrics"] if outcome["status"] == "completed" else {}
@@ -237,6 +239,13 @@ class Projection:
         else:
             status = "FINISHED" if self.finished > self._failed else "FAILED"
             self._client.set_terminated(self._parent, status, when)
+
+    def _log_repeat(self, event: Mapping[str, Any], when: int) -> None:
+        run = self._runs.get(f"trial/{event['number']}")
+        if run is not None and event["outcome"]["status"] == "completed":
+            metrics = event["outcome"]["metrics"].items()
+            step = int(event["index"])
+            self._log(run, [Metric(f"repeat.{n}", float(v), when, step) for n, v in metrics])
 
     def _log(
         self,

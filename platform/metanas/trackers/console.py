@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.progress import TimeElapsedColumn as Elapsed
 
 from metanas.core.objective import Objective, cost
-from metanas.core.search import FINAL
+from metanas.core.search import FINAL, FIRST_REPEAT
 from metanas.core.trial import Proposal, Report, Trial
 
 
@@ -19,7 +19,7 @@ class ConsoleTracker:
 
     Args:
         console: Where to; its terminal decides between a live line and plain ones.
-        objective: What decides.
+        objectives: What decides; the first one says what is the best so far.
         trials: How many there will be.
         past: Trials of earlier attempts.
         workers: How many run at a time.
@@ -28,13 +28,14 @@ class ConsoleTracker:
     def __init__(
         self,
         console: Console,
-        objective: Objective,
+        objectives: Sequence[Objective],
         trials: int,
         past: Sequence[Trial] = (),
         workers: int = 1,
     ) -> None:
         self._console = console
-        self._objective = objective
+        self._objectives = objectives
+        self._objective = objectives[0]
         self._total = trials
         self._workers = workers
         self._done = len(past)
@@ -53,6 +54,8 @@ class ConsoleTracker:
             self._final_epochs = proposal.epochs
             self.say(f"training the winner for {proposal.epochs} epochs on train and validation")
             self._describe(f"winner, epoch 0 of {proposal.epochs}")
+        elif proposal.number <= FIRST_REPEAT:
+            self.say(proposal.reason)
         elif self._console.is_terminal and self._progress is None:
             self._progress = Progress(
                 TextColumn("{task.description}"),
@@ -105,10 +108,13 @@ class ConsoleTracker:
     def _outcome(self, trial: Trial) -> str:
         if trial.failed:
             return f"{trial.status.replace('_', ' ')}: {trial.error}"
-        value = trial.metrics.get(self._objective.name)
-        shown = "-" if value is None else f"{value:.4g}"
+        shown = ", ".join(
+            f"{objective.name} {trial.metrics[objective.name]:.4g}"
+            for objective in self._objectives
+            if objective.name in trial.metrics
+        )
         how = "known already" if trial.cached else f"{trial.seconds:.1f} s"
-        return f"{self._objective.name} {shown} ({how})"
+        return f"{shown or 'nothing measured'} ({how})"
 
     def _summary(self) -> str:
         name = self._objective.name
