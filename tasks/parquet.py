@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
-from metanas.core.errors import ConfigError, DataError
+from metanas.core.errors import DataError
 from metanas.core.task import Task
+from metanas.tasks._images import Encoded, check_options, decoded
 from metanas.tasks.classification import Rows, classification
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from PIL import Image
-
-LARGEST_SIDE = 64
-GREY_MODES = ("1", "L", "I", "I;16", "F")
 
 
 def parquet(*, path: str = "", where: str = "", size: int = 0) -> Task:
@@ -38,10 +34,7 @@ def parquet(*, path: str = "", where: str = "", size: int = 0) -> Task:
         DataError: If the file cannot be read, lacks a column, or holds an image that
             cannot be decoded (its row is named).
     """
-    if not path:
-        raise ConfigError("task 'parquet' reads a file: give the file's path as TASK")
-    if size < 0:
-        raise ConfigError(f"parquet.size is {size}, expected at least 0")
+    check_options("parquet", "file", path, size)
     try:
         state = os.stat(path)
     except OSError as error:
@@ -61,7 +54,7 @@ def _read(path: str, where: str, size: int, state: tuple[int, int]) -> Task:
         if table[column].null_count:
             row = numbers[table[column].is_null().to_pylist().index(True)]
             raise DataError(f"{path}: row {row} has no {column}")
-    images = _decoded(table, numbers, path, size)
+    images = decoded(_encoded(table, numbers, path), size)
     labels = table["label"].to_numpy()
     split = table["split"].to_numpy() if "split" in table.column_names else None
     name = Path(path).stem + (f"-{where.partition('=')[2]}" if where else "")
@@ -106,65 +99,19 @@ def _kept(table: pa.Table, path: str, where: str) -> npt.NDArray[np.bool_]:
     return kept
 
 
-def _decoded(
-    table: pa.Table, numbers: npt.NDArray[np.intp], path: str, size: int
-) -> npt.NDArray[np.uint8]:
-    """All images as one array ``[n, channels, height, width]``; one at a time is decoded."""
-    headers = [
-        _opened(encoded, _place(table, numbers, path, row), load=False)
-        for row, encoded in enumerate(table["image"].to_pylist())
-    ]
-    mode = "L" if all(picture.mode in GREY_MODES for picture in headers) else "RGB"
-    sides = _sides([picture.size for picture in headers], size)
-    stack = np.stack(
-        [
-            _brought(_opened(encoded, _place(table, numbers, path, row), load=True), mode, sides)
-            for row, encoded in enumerate(table["image"].to_pylist())
-        ]
-    )
-    return stack[:, None] if mode == "L" else np.ascontiguousarray(stack.transpose(0, 3, 1, 2))
+def _encoded(table: pa.Table, numbers: npt.NDArray[np.intp], path: str) -> Encoded:
+    images = table["image"]
 
+    def stream(row: int) -> BinaryIO:
+        value: Any = images[row].as_py()
+        data: Any = value.get("bytes") if isinstance(value, dict) else value
+        return io.BytesIO(data)
 
-def _place(table: pa.Table, numbers: npt.NDArray[np.intp], path: str, row: int) -> str:
-    label = f" ({table['path'][row]})" if "path" in table.column_names else ""
-    return f"{path}: image of row {numbers[row]}{label}"
+    def place(row: int) -> str:
+        label = f" ({table['path'][row]})" if "path" in table.column_names else ""
+        return f"{path}: image of row {numbers[row]}{label}"
 
-
-def _opened(encoded: Any, place: str, *, load: bool) -> Image.Image:
-    """The picture, its pixels decoded or its header read."""
-    from PIL import Image, UnidentifiedImageError
-    from PIL.Image import DecompressionBombError
-
-    data: Any = encoded.get("bytes") if isinstance(encoded, dict) else encoded
-    try:
-        picture: Image.Image = Image.open(io.BytesIO(data))
-        if load:
-            picture.load()
-    except UnidentifiedImageError:
-        raise DataError(f"{place} cannot be decoded: it is in no known image format") from None
-    except (OSError, SyntaxError, ValueError, TypeError, DecompressionBombError) as error:
-        raise DataError(f"{place} cannot be decoded: {error}") from None
-    return picture
-
-
-def _sides(sizes: Sequence[tuple[int, int]], size: int) -> tuple[int, int]:
-    """Width and height to which all images are brought."""
-    width, height = (float(side) for side in np.median(np.array(sizes), axis=0))
-    longer = size or min(LARGEST_SIDE, max(width, height))
-    factor = longer / max(width, height)
-    return max(1, round(width * factor)), max(1, round(height * factor))
-
-
-def _brought(picture: Any, mode: str, sides: tuple[int, int]) -> npt.NDArray[np.uint8]:
-    if picture.mode in ("I", "I;16", "F"):  # 16 bits or more: scaled to 8 by the largest value
-        values = np.asarray(picture, dtype=np.float64)
-        from PIL import Image
-
-        picture = Image.fromarray((values * (255 / max(values.max(), 1))).astype(np.uint8))
-    converted = picture.convert(mode)
-    if converted.size != sides:
-        converted = converted.resize(sides)
-    return np.asarray(converted, dtype=np.uint8)
+    return Encoded(len(table), stream, place)
 
 
 TASK = parquet

@@ -112,7 +112,7 @@ LABELS: list[object] = [n % 2 for n in range(20)]
         (
             {"image": IMAGES, "label": list(range(20))},
             "",
-            "class 0 (in the order of labels) has one row",
+            "label 0 has one row, expected at least 3: one each for train, validation and test",
         ),
         ({"image": IMAGES, "label": LABELS}, "a=b", "--where names column 'a'; found: image"),
         ({"image": IMAGES, "label": LABELS}, "label=7", "no row where label=7; 'label' has: 0, 1"),
@@ -130,12 +130,65 @@ def test_a_file_that_is_no_task_is_refused_in_one_line(
     assert "\n" not in str(caught.value)
 
 
+def of_labels(labels: str, split: list[str] | None = None) -> Rows:
+    images = np.zeros((len(labels), 1, 4, 4), np.uint8)
+    return Rows(images, np.array(list(labels)), None if split is None else np.array(split))
+
+
 def test_a_label_that_train_lacks_is_named() -> None:
     images = np.zeros((6, 1, 4, 4), np.uint8)
     split = np.array(["train"] * 4 + ["test"] * 2)
     rows = Rows(images, np.array(["a", "b", "a", "b", "c", "a"]), split)
-    with pytest.raises(DataError, match="no row of split 'train' has label c"):
+    with pytest.raises(DataError, match="no row of split 'train' has label c, found in test"):
         classification("t", rows, where="t")
+
+
+@pytest.mark.parametrize(
+    ("labels", "reason"),
+    [
+        ("ab ab ac", "no row of split 'train' has label c, found in test"),
+        ("ab ac ab", "no row of split 'train' has label c, found in validation"),
+        ("ab ac ac", "no row of split 'train' has label c, found in test and validation"),
+        ("abc abc ab", "no row of split 'test' has label c, found in train and validation"),
+        ("abc ab abc", "no row of split 'validation' has label c, found in test and train"),
+        ("abcd ab abcd", "no row of split 'validation' has label c, d, found in test and train"),
+        ("abcdefgh ab ab", "no row of split 'validation' has label c, d, e, f, g and 1 more"),
+    ],
+)
+def test_labels_that_differ_between_splits_are_named_with_the_split(
+    labels: str, reason: str
+) -> None:
+    train, validation, test = labels.split()
+    split = ["train"] * len(train) + ["val"] * len(validation) + ["test"] * len(test)
+    with pytest.raises(DataError) as caught:
+        classification("t", of_labels(train + validation + test, split), where="t")
+    assert str(caught.value).startswith(f"t: labels differ between splits: {reason}")
+
+
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [
+        (of_labels("aaab"), "t: label b has one row, expected at least 3: "),
+        (of_labels("bbbaa"), "t: label a has 2 rows, expected at least 3: one each for train, "),
+        (
+            of_labels("aabab", ["train"] * 3 + ["test"] * 2),
+            "t: split 'train': label b has one row, expected at least 2: "
+            "one each for train and validation",
+        ),
+    ],
+)
+def test_a_class_with_too_few_rows_is_refused_before_anything_is_loaded(
+    rows: Rows, reason: str
+) -> None:
+    with pytest.raises(DataError) as caught:
+        classification("t", rows, where="t")
+    assert str(caught.value).startswith(reason)
+
+
+def test_as_many_rows_as_there_are_parts_are_enough() -> None:
+    check_task(classification("t", of_labels("aaabbb"), where="t"))
+    split = ["train"] * 4 + ["test"] * 2
+    check_task(classification("t", of_labels("aabbab", split), where="t"))
 
 
 @pytest.mark.skipif(not (SHARED / "data").exists(), reason="needs ../shared/data beside the tree")
@@ -146,3 +199,11 @@ def test_real_files_are_read_whole() -> None:
     greek = parquet(path=str(SHARED / "data" / "omniglot_mini.parquet"), where="alphabet=Greek")
     assert (greek.shape, greek.outputs) == ((1, 28, 28), 24)
     assert [len(part) for part in (greek.load(0).train, greek.load(0).test)] == [336, 72]
+
+
+@pytest.mark.skipif(not (SHARED / "data").exists(), reason="needs ../shared/data beside the tree")
+def test_every_real_alphabet_has_all_its_labels_in_every_split() -> None:
+    path = SHARED / "data" / "omniglot_mini.parquet"
+    alphabets = pq.read_table(path, columns=["alphabet"])["alphabet"].unique().to_pylist()
+    rows = [parquet(path=str(path), where=f"alphabet={a}").facts["rows"] for a in alphabets]
+    assert (len(rows), sum(rows)) == (8, pq.read_metadata(path).num_rows)

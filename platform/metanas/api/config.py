@@ -75,12 +75,27 @@ class SearchConfig:
         if not is_file(self.task):
             return self.task.rpartition(":")[2]
         value = self.where.partition("=")[2]
-        return Path(self.task).stem + (f"-{value}" if value else "")
+        path = Path(self.task).expanduser()
+        return (path.name if path.is_dir() else path.stem) + (f"-{value}" if value else "")
+
+
+def path_of(task: str) -> str:
+    """TASK as it is stored: a path whole, so that it is found from any working directory."""
+    return str(Path(task).expanduser().absolute()) if is_file(task) else task
 
 
 def is_file(task: str) -> bool:
     """Whether TASK is a path rather than the name of a task, built in or in a user's file."""
-    return ".py:" not in task and (os.sep in task or bool(Path(task).suffix))
+    if ".py:" in task:
+        return False
+    return os.sep in task or bool(Path(task).suffix) or _is_folder(task)
+
+
+def _is_folder(task: str) -> bool:
+    """A folder is one where its name is no task's: to use it then, write ``./digits``."""
+    from metanas.core.plugins import listing
+
+    return Path(task).is_dir() and task not in (listed.name for listed in listing("tasks"))
 
 
 def config_of(events: Sequence[Mapping[str, Any]], path: Path) -> SearchConfig:

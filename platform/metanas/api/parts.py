@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from metanas.core.space import Space
     from metanas.core.task import Task
     from metanas.core.trial import Job, Outcome, Report
+
+FOLDER = "/"
+"""Stands for a folder among the suffixes that readers announce."""
 
 OPTION_KINDS = {
     "space": "spaces",
@@ -54,13 +57,7 @@ def assemble(config: SearchConfig) -> Parts:
     task.load(config.seed)
     chosen = choose(config, task, references)
     objectives = chosen.deciding
-    plan = Plan(
-        references["space"],
-        references["task"],
-        config.task_name(),
-        references["estimator"],
-        chosen.measured,
-    )
+    plan = _plan(config, references, chosen.measured)
     resolve(references["estimator"])()
     strategy(Context(space, objectives, config.epochs, config.seed))
     isolated = resolve(reference("executors", config.executor)).isolated
@@ -81,6 +78,23 @@ def assemble(config: SearchConfig) -> Parts:
         max_trial_seconds=config.max_trial_seconds,
     )
     return Parts(found, task)
+
+
+def plan_of(config: SearchConfig) -> Plan:
+    """What a worker needs to train on the description's task; nothing else is measured."""
+    return _plan(config, references_of(config), ())
+
+
+def _plan(
+    config: SearchConfig, references: Mapping[str, Reference], measured: Sequence[Reference]
+) -> Plan:
+    return Plan(
+        references["space"],
+        references["task"],
+        config.task_name(),
+        references["estimator"],
+        tuple(measured),
+    )
 
 
 @dataclass(frozen=True)
@@ -182,7 +196,8 @@ def _reader(config: SearchConfig) -> tuple[str, dict[str, Any]]:
         if config.where:
             raise ConfigError(f"--where picks rows of a file, and task '{config.task}' is none")
         return config.task, {}
-    suffix, known = Path(config.task).suffix.lower(), readers()
+    path, known = Path(config.task).expanduser(), readers()
+    suffix = FOLDER if path.is_dir() else path.suffix.lower()
     if suffix not in known:
         raise ConfigError(
             f"task '{config.task}': no reader for '{suffix}' files{unknown(suffix, known)}"

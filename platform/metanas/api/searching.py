@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metanas import __version__
-from metanas.api.config import SearchConfig, config_of, is_file
+from metanas.api.closing import leave
+from metanas.api.config import SearchConfig, config_of, path_of
 from metanas.api.home import JOURNAL, LOG, WEIGHTS, claim, existing, keep, naming, span
 from metanas.api.parts import (
     assemble,
@@ -59,9 +60,7 @@ def search(
     Raises:
         MetanasError: If the description cannot be searched; nothing is left behind.
     """
-    config = replace(config, sources=sources_of(config))
-    if is_file(config.task):
-        config = replace(config, task=str(Path(config.task).expanduser().absolute()))
+    config = replace(config, sources=sources_of(config), task=path_of(config.task))
     name, folder = claim(config, home)
     config = replace(config, name=name)
     from metanas.stores.journal import FileJournal
@@ -191,6 +190,7 @@ class _Begun:
     trackers: list[Tracker]
     home: Path
     before_s: float
+    say: Callable[[str], None]
 
 
 def _begin(
@@ -222,7 +222,7 @@ def _begin(
         raise
     folder = journal.path.parent
     trackers.append(MLflowTracker(home, folder, folder / LOG, say, over))
-    return _Begun(config, found, journal, executor, trackers, home, before_s)
+    return _Begun(config, found, journal, executor, trackers, home, before_s, say)
 
 
 def _run(begun: _Begun) -> Finished:
@@ -233,17 +233,21 @@ def _run(begun: _Begun) -> Finished:
     search, journal = begun.search, begun.journal
     folder = journal.path.parent
     try:
-        result = run(
-            search,
-            executor=begun.executor,
-            journal=journal,
-            trackers=begun.trackers,
-            keep=lambda weights: keep(folder / WEIGHTS, weights),
-        )
+        try:
+            result = run(
+                search,
+                executor=begun.executor,
+                journal=journal,
+                trackers=begun.trackers,
+                keep=lambda weights: keep(folder / WEIGHTS, weights),
+            )
+        finally:
+            begun.executor.close()
+        seconds = time.monotonic() - started + begun.before_s
+        uri = public(tracking_uri(begun.home))
+        finished = Finished(begun.config, result, search.objectives, seconds, uri, folder / LOG)
+        leave(finished, begun.home, folder, begun.say)
     finally:
-        begun.executor.close()
         for tracker in begun.trackers:
             tracker.close()
-    seconds = time.monotonic() - started + begun.before_s
-    uri = public(tracking_uri(begun.home))
-    return Finished(begun.config, result, search.objectives, seconds, uri, folder / LOG)
+    return finished

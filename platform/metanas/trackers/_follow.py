@@ -67,6 +67,7 @@ class Follower:
         self.sent_offset = 0
         self.projection: Projection | None = None
         self.error = ""
+        self.delivered = False
 
     def step(self) -> bool:
         """Send what is new; whether there was anything.
@@ -88,6 +89,14 @@ class Follower:
         self.note()
         return True
 
+    def deliver(self) -> None:
+        """Once the search is over: what lies beside its journal."""
+        if self.projection is None:
+            self.projection = self._opened()
+        self.projection.deliver(self.folder)
+        self.delivered = True
+        self.note()
+
     def rewind(self) -> None:
         """Start again from the files' beginning: a batch may have been sent in part."""
         self.journal.offset = self.progress.offset = self.sent_offset = 0
@@ -99,6 +108,7 @@ class Follower:
             "uri": tracking_uri(self.home),
             "offset": self.sent_offset,
             "trials": 0 if self.projection is None else self.projection.finished,
+            "delivered": self.delivered,
             "error": self.error,
         }
         part = self.folder / f"{STATE_FILE}.part"
@@ -138,6 +148,8 @@ def follow(home: Path, folder: Path) -> int:
     while True:
         try:
             busy = follower.step()
+            if ending and not busy:
+                follower.deliver()
             failing_since, pause = None, POLL_S
         except Exception as error:  # noqa: BLE001 - whatever ails MLflow, the search goes on
             traceback.print_exc()

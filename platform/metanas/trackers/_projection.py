@@ -18,6 +18,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
+from metanas.trackers._registry import deliver
+
 EXPERIMENT_VARIABLE = "MLFLOW_EXPERIMENT_NAME"
 DEFAULT_EXPERIMENT = "metanas"
 ATTEMPT_TAG = "metanas.attempt"
@@ -94,6 +96,10 @@ class Projection:
         self._log(self._parent, parent_metrics)
         for event in endings:
             self._send_parent(event)
+
+    def deliver(self, folder: Path) -> None:
+        """Bring the report and the winner that lie in the search's folder."""
+        deliver(self._client, self._parent, folder, self._tags("search"))
 
     # -- reading events ----------------------------------------------------------
 

@@ -126,6 +126,7 @@ class MLflowTracker:
         state = self._state()
         return (
             state.get("uri") == self._uri
+            and bool(state.get("delivered"))
             and journal.exists()
             and state.get("offset") == journal.stat().st_size
         )

@@ -1,0 +1,114 @@
+"""The public functions of the package, as a program calls them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+import metanas
+from metanas.core.errors import ConfigError, DataError
+
+QUICK: dict[str, Any] = {"executor": "inline", "epochs": 1, "progress": False}
+OWN = Path(__file__).parents[1] / "examples"
+
+
+def stripes(n: int = 40, size: int = 8) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Upright stripes are one class, lying ones the other."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 60, (n, size, size), dtype=np.uint8)
+    images[::2, :, ::2] += 150
+    images[1::2, ::2, :] += 150
+    return images, np.array(["upright", "lying"] * (n // 2))
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory, template_database: Path) -> metanas.Found:
+    import shutil
+
+    home = tmp_path_factory.mktemp("home")
+    shutil.copy(template_database, home / "mlflow.db")
+    return metanas.search(
+        stripes(), home=home, objective=["accuracy", "flops<1e6"], trials=4,
+        name="stripes", final_epochs="4", **QUICK,
+    )  # fmt: skip
+
+
+def test_arrays_are_searched_and_the_front_is_among_the_trials(found: metanas.Found) -> None:
+    frame = found.frame()
+    assert frame["number"].tolist() == [0, 1, 2, 3]
+    assert {"accuracy", "flops", "stages", "status", "seconds"} <= set(frame.columns)
+    assert found.best is not None
+    assert found.best.number in frame[frame["front"]]["number"].tolist()
+    assert [t.number for t in found.front] == sorted(
+        frame[frame["front"]]["number"], key=lambda n: (-frame["accuracy"][n], frame["flops"][n])
+    )
+    assert "flops<1e+06" in found.why
+
+
+def test_the_model_takes_pixels_and_scores_as_its_test_says(found: metanas.Found) -> None:
+    import torch
+
+    from metanas.tasks.classification import Rows, classification
+
+    images, labels = stripes()
+    data = classification("again", Rows(images[:, None], labels), where="again").load(0)
+    with torch.no_grad():
+        scores = found.model()(torch.from_numpy(data.test.inputs))
+    hits = (scores.argmax(dim=1).numpy() == data.test.targets).mean()
+    assert found.test["accuracy"] == pytest.approx(hits)
+
+
+def test_a_search_is_gone_on_with_and_shown(found: metanas.Found) -> None:
+    longer = metanas.resume(found.name, trials=5, home=found.home, progress=False)
+    assert len(longer.frame()) == 5
+    again = metanas.show(found.name, home=found.home)
+    assert again.frame().equals(longer.frame())
+
+
+def test_a_data_set_of_pytorch_is_searched(home: Path) -> None:
+    import torch
+    from torch.utils.data import TensorDataset
+
+    images, labels = stripes()
+    tensors = torch.from_numpy(images)[:, None].float() / 255
+    dataset = TensorDataset(tensors, torch.from_numpy((labels == "lying").astype(int)))
+    result = metanas.search(dataset, home=home, trials=1, final_epochs="0", **QUICK)
+    assert result.frame()["status"].tolist() == ["completed"]
+
+
+@pytest.mark.parametrize(
+    ("task", "options", "message"),
+    [
+        (stripes(), {"trails": 3}, "search has no option 'trails'. Known: .*trials"),
+        (stripes(), {"trials": 0}, "search.trials is 0, expected at least 1"),
+        (3, {}, "task is a int, expected a name, a path, "),
+        (stripes(), {"objective": "speed"}, "no objective 'speed' on task"),
+        (stripes(), {"objective": "accuracy<0.5"}, "of accuracy more is better, expected"),
+        (stripes(), {"objective": ["flops", "flops<3"]}, "--objective flops is given 2 times"),
+        (stripes(), {"objective": "flops<x"}, "--objective is 'flops<x', expected a name"),
+    ],
+)
+def test_what_is_wrong_is_said_and_leaves_no_search(
+    home: Path, task: Any, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        metanas.search(task, home=home, **{**QUICK, **options})
+    assert list((home / "searches").iterdir()) == []
+
+
+def test_images_of_several_shapes_are_refused(home: Path) -> None:
+    rows = [(np.zeros((4, 4), np.uint8), 0), (np.zeros((5, 4), np.uint8), 1)]
+    with pytest.raises(DataError, match="images of several shapes"):
+        metanas.search(rows, home=home, **QUICK)
+
+
+def test_a_space_that_no_file_defines_is_refused_with_what_to_do(home: Path) -> None:
+    from metanas.core.space import Choice, Space
+
+    space = Space("nowhere", (Choice("a", (1, 2)),), lambda *_: None)  # type: ignore[arg-type, return-value]
+    with pytest.raises(ConfigError, match="give space='my_net.py:space'"):
+        metanas.search(stripes(), space=space, home=home, **QUICK)
