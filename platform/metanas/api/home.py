@@ -24,7 +24,11 @@ def home_folder(given: str | None = None) -> Path:
     Raises:
         HomeError: If it cannot be made or written.
     """
-    home = Path(given or os.environ.get("METANAS_HOME") or "~/.metanas").expanduser().absolute()
+    wanted = given or os.environ.get("METANAS_HOME") or "~/.metanas"
+    try:
+        home = Path(wanted).expanduser().absolute()
+    except RuntimeError:  # a user without a home directory, as in many containers
+        raise HomeError(f"home {wanted}: there is no '~' here, set METANAS_HOME") from None
     try:
         (home / "searches").mkdir(parents=True, exist_ok=True)
         probe = home / f".writable-{os.getpid()}"

@@ -73,7 +73,7 @@ def assemble(config: SearchConfig) -> Parts:
         repeats=config.repeats,
         final_epochs=config.last_epochs(),
         seed=config.seed,
-        workers=(config.workers or os.cpu_count() or 1) if isolated else 1,
+        workers=(config.workers or len(os.sched_getaffinity(0))) if isolated else 1,
         max_seconds=config.max_seconds,
         max_trial_seconds=config.max_trial_seconds,
     )

@@ -15,7 +15,11 @@ COMMANDS = {
     "search": "Search an architecture for a task.",
     "resume": "Go on with a search, or extend it.",
     "show": "Show what a search has found.",
+    "export": "Write the winner as code and weights that need torch alone.",
+    "retrain": "Train the winner afresh on other data.",
     "list": "List what there is: tasks, spaces, strategies, searches, ...",
+    "check": "Check that a plug-in keeps the laws of its kind.",
+    "doctor": "Look at whether searches will work here.",
     "ui": "Open MLflow's page on the trials.",
 }
 
