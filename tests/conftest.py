@@ -43,16 +43,17 @@ def ray_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of one local Ray of two CPUs, for all tests that need one."""
     import ray
 
-    from metanas.executors.tune import _short
+    from metanas.executors._ray import short
 
     folder = tmp_path_factory.mktemp("ray")
     context = ray.init(
         num_cpus=2,
+        resources={"phone": 1.0},
         include_dashboard=False,
         log_to_driver=False,
         logging_level="ERROR",
         _node_ip_address="127.0.0.1",
-        _temp_dir=_short(folder),
+        _temp_dir=short(folder),
     )
     yield context.address_info["gcs_address"]
     ray.shutdown()

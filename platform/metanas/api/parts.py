@@ -61,6 +61,11 @@ def assemble(config: SearchConfig) -> Parts:
     resolve(references["estimator"])()
     strategy(Context(space, objectives, config.epochs, config.seed))
     isolated = resolve(reference("executors", config.executor)).isolated
+    if plan.resources and not isolated:
+        raise ConfigError(
+            f"executor '{config.executor}' runs in this process and cannot measure on resource "
+            f"'{plan.resources[0]}'; use tune or pool"
+        )
     found = Search(
         name=config.name,
         space=space,
@@ -119,6 +124,25 @@ class Plan:
             return
         yield from evaluation(job)
 
+    @property
+    def resources(self) -> tuple[str, ...]:
+        """The Ray resources on which something is measured."""
+        found = {objective_of(each).resource for each in self.objectives}
+        return tuple(sorted(found - {""}))
+
+    def measured_on(self, resource: str, job: Job) -> dict[str, float]:
+        """What is measured on a resource, of a job's network; runs on a node that has it."""
+        from metanas.core.trial import proposal_from
+
+        space, task = space_of(self.space), task_of(self.task, self.task_name)
+        values = proposal_from(job.proposal, space).architecture.values
+        module = space.build(values, task.shape, task.outputs)
+        return {
+            objective.name: objective.measure(module, task.shape)
+            for objective in map(objective_of, self.objectives)
+            if objective.resource == resource and objective.measure is not None
+        }
+
 
 @lru_cache(maxsize=4)
 def _evaluation(plan: Plan) -> Evaluation:
@@ -129,7 +153,7 @@ def _evaluation(plan: Plan) -> Evaluation:
         space_of(plan.space),
         task_of(plan.task, plan.task_name),
         resolve(plan.estimator)(),
-        tuple(objective_of(reference) for reference in plan.objectives),
+        tuple(each for each in map(objective_of, plan.objectives) if not each.resource),
     )
 
 

@@ -29,6 +29,7 @@ class Objective:
         goal: Whether more ("max") or less ("min") is better.
         measure: ``measure(module, shape)`` for what a module shows without training;
             None for what the estimator reports itself.
+        resource: The Ray resource on whose node it is measured; "" where the trial trains.
         limit: The most ("min") or least ("max") that is wanted; None for no limit.
     """
 
@@ -36,6 +37,7 @@ class Objective:
     unit: str
     goal: Literal["max", "min"]
     measure: Measure | None = None
+    resource: str = ""
     limit: float | None = None
 
     def __post_init__(self) -> None:

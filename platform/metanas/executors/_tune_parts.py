@@ -6,8 +6,8 @@ import contextlib
 import faulthandler
 import json
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +16,9 @@ from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from metanas.core.protocols import Evaluate, NextJob, OnEvent
-from metanas.core.trial import (
-    Job,
-    Outcome,
-    Report,
-    outcome_from,
-    outcome_record,
-    report_record,
-)
-from metanas.executors._ray import died, hard_s
+from metanas.core.trial import Job, Outcome, Report
+from metanas.executors._elsewhere import evaluated
+from metanas.executors._ray import died, hard_s, read_events, written_events
 
 
 class Jobs(Searcher):  # type: ignore[misc]
@@ -122,7 +116,7 @@ class Worker(tune.Trainable):  # type: ignore[misc]
 
     def _begin(self, config: dict[str, Any]) -> None:
         self._job = Job(**json.loads(config["job"]))
-        self._events = self._evaluate(self._job)
+        self._events = evaluated(self._evaluate, self._job)
         if self._job.limit_s is not None:
             faulthandler.dump_traceback_later(hard_s(self._job.limit_s), exit=True)
 
@@ -143,22 +137,3 @@ class Worker(tune.Trainable):  # type: ignore[misc]
 
     def load_checkpoint(self, checkpoint: Any) -> None:
         """Nothing to load."""
-
-
-def written_events(events: Sequence[Report | Outcome]) -> tuple[str, bytes | None]:
-    """Events as JSON, and the weights that the last of them carries."""
-    records = [
-        outcome_record(event) if isinstance(event, Outcome) else report_record(event)
-        for event in events
-    ]
-    return json.dumps(records, allow_nan=False), events[-1].weights
-
-
-def read_events(text: str, weights: bytes | None) -> list[Report | Outcome]:
-    """Read `written_events` back."""
-    events: list[Report | Outcome] = [
-        outcome_from(record) if "status" in record else Report(**record)
-        for record in json.loads(text)
-    ]
-    events[-1] = replace(events[-1], weights=weights)
-    return events
