@@ -4,7 +4,7 @@ Each seed runs both strategies over the same space (`cnn`) on scikit-learn's dig
 inline, three epochs a trial; the hypervolume is taken of (1 - validation accuracy,
 log10(flops) / 8) against (1, 1).
 
-Run: .venv/bin/python tests/benchmarks/fronts.py [--seeds 10] [--trials 40]
+Run: .venv/bin/python tests/benchmarks/fronts.py [--seeds 10] [--first 0] [--trials 40]
 Prints one JSON line a seed, then one with the paired differences.
 """
 
@@ -51,11 +51,12 @@ def main() -> None:
     """Run all seeds, two searches at a time."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--trials", type=int, default=40)
     given = parser.parse_args()
     differences = []
     with ProcessPoolExecutor(max_workers=2) as pool:
-        for seed in range(given.seeds):
+        for seed in range(given.first, given.first + given.seeds):
             found = list(pool.map(partial(front, seed, given.trials), STRATEGIES))
             volumes = {name: round(v, 4) for name, (v, _) in zip(STRATEGIES, found, strict=True)}
             points = {name: n for name, (_, n) in zip(STRATEGIES, found, strict=True)}

@@ -3,12 +3,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metanas.core.front import costs, crowding, dominates, front_of, pick, ranks, wish
+from metanas.core.front import costs, dominates, front_of, pick, wish
 from metanas.core.objective import Objective, excess
 from metanas.core.space import Choice, Space, check
 from metanas.core.trial import Proposal, Status, Trial
@@ -45,25 +44,6 @@ def test_the_front_is_what_no_other_dominates_as_the_slow_way_finds_it(points: A
     assert [t.metrics["accuracy"] for t in front] == sorted(
         (t.metrics["accuracy"] for t in front), reverse=True
     )
-
-
-@given(POINTS)
-def test_ranks_peel_one_front_after_the_other(points: Any) -> None:
-    matrix = np.array(points, dtype=float)
-    left, rank, expected = list(range(len(points))), 0, np.zeros(len(points), dtype=int)
-    while left:
-        front = [
-            i for i in left if not any(dominates(tuple(matrix[j]), tuple(matrix[i])) for j in left)
-        ]
-        expected[front] = rank
-        left = [i for i in left if i not in front]
-        rank += 1
-    assert ranks(matrix).tolist() == expected.tolist()
-
-
-def test_crowding_is_the_share_of_the_box_between_neighbours() -> None:
-    matrix = np.array([[0.0, 4.0], [1.0, 2.0], [3.0, 1.0], [4.0, 0.0]])
-    assert crowding(matrix).tolist() == [math.inf, 3 / 4 + 3 / 4, 3 / 4 + 2 / 4, math.inf]
 
 
 def test_failed_trials_are_on_no_front() -> None:

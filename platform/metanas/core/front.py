@@ -7,11 +7,9 @@ shows what it costs.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from metanas.core.objective import Objective, cost, excess
 from metanas.core.trial import Trial
@@ -99,37 +97,3 @@ def knee(front: Sequence[Trial], objectives: Sequence[Objective]) -> Trial:
     low, high = matrix.min(axis=0), matrix.max(axis=0)
     width = np.where(high > low, high - low, 1.0)
     return front[int(((matrix - low) / width).sum(axis=1).argmin())]
-
-
-def ranks(matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
-    """Non-dominated sorting (Deb et al. 2002, NSGA-II): 0 for the front, 1 for the next, ...
-
-    Args:
-        matrix: Costs ``[n, objectives]``.
-    """
-    no_worse = np.all(matrix[:, None, :] <= matrix[None, :, :], axis=2)
-    better = np.any(matrix[:, None, :] < matrix[None, :, :], axis=2)
-    beats = np.logical_and(no_worse, better)
-    found = np.full(len(matrix), -1, dtype=np.intp)
-    rank = 0
-    while (found < 0).any():
-        left = found < 0
-        found[np.logical_and(left, ~np.any(beats[left], axis=0))] = rank
-        rank += 1
-    return found
-
-
-def crowding(matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """How much room each has on its front (Deb et al. 2002): the extremes infinitely much.
-
-    Args:
-        matrix: Costs ``[n, objectives]`` of one front.
-    """
-    room = np.zeros(len(matrix))
-    for column in matrix.T:
-        order = np.argsort(column, kind="stable")
-        room[order[[0, -1]]] = math.inf
-        width = column[order[-1]] - column[order[0]]
-        if len(order) > 2 and width > 0 and math.isfinite(width):
-            room[order[1:-1]] += (column[order[2:]] - column[order[:-2]]) / width
-    return room

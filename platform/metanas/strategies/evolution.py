@@ -1,10 +1,13 @@
 """Regularized evolution: mutate the best of a random few, forget the oldest.
 
 Source: Real et al. 2019, "Regularized Evolution for Image Classifier Architecture
-Search", algorithm 1; for several objectives Deb et al. 2002, "A Fast and Elitist
-Multiobjective Genetic Algorithm: NSGA-II", one child at a time. Networks that were
-proposed before are passed over, which is our own extension: on small spaces a third of
-the budget is lost without it.
+Search", algorithm 1. Networks that were proposed before are passed over, which is our
+own extension: on small spaces a third of the budget is lost without it.
+
+With several objectives each child serves its own weighing of them, drawn at random, as in
+ParEGO (Knowles 2006, "ParEGO: a hybrid algorithm with on-line landscape approximation for
+expensive multiobjective optimization problems", equation 2): its parent is the best of
+all trials told under it, which is always one of the front.
 """
 
 from __future__ import annotations
@@ -14,23 +17,23 @@ from collections.abc import Sequence
 import numpy as np
 
 from metanas.core.errors import ConfigError
-from metanas.core.front import costs, crowding, ranks
+from metanas.core.front import costs, dominates
 from metanas.core.objective import cost, excess
 from metanas.core.protocols import Context
 from metanas.core.space import Architecture, mutate, sample
 from metanas.core.trial import Proposal, Trial
+
+SLOPE = 0.05
+"""Weight of the sum beside the largest cost: with it only what nothing dominates can be least."""
 
 TRIES = 50
 """How often a network is drawn again before one that was seen is proposed."""
 
 
 class Evolution:
-    """Regularized evolution on one objective, NSGA-II's selection on several.
+    """Regularized evolution; with several objectives, evolution on their front.
 
-    With several objectives nobody dies of age: the population is what non-dominated
-    sorting and crowding keep of all trials told, and of two drawn from it the one on the
-    better front, then with more room, is the parent. Trials that keep all limits come
-    before those that do not (Deb's constrained domination).
+    There nobody dies of age. Trials that keep all limits come before those that do not.
 
     Args:
         context: Of the search.
@@ -53,6 +56,8 @@ class Evolution:
         self._sample = sample
         self._several = len(context.objectives) > 1
         self._alive: list[Trial] = []
+        self._low = np.full(len(context.objectives), np.inf)
+        self._high = np.full(len(context.objectives), -np.inf)
         self._seen: set[str] = set()
 
     def ask(self, number: int, pending: Sequence[Proposal]) -> Proposal:
@@ -69,43 +74,48 @@ class Evolution:
     def _candidate(self, number: int, rng: np.random.Generator) -> tuple[Architecture, str]:
         if number < self._population or not self._alive:
             return sample(self._context.space, rng), "random, to fill the population"
-        size = 2 if self._several else self._sample
-        picks = rng.choice(len(self._alive), size=min(size, len(self._alive)), replace=False)
-        if self._several:
-            parent = self._alive[min(picks)]  # kept in their order, the best first
-        else:
-            parent = min((self._alive[pick] for pick in sorted(picks)), key=self._cost)
+        parent = self._of_front(rng) if self._several else self._of_sample(rng)
         return mutate(parent.proposal.architecture, rng), f"mutates trial {parent.number}"
+
+    def _of_sample(self, rng: np.random.Generator) -> Trial:
+        size = min(self._sample, len(self._alive))
+        picks = rng.choice(len(self._alive), size=size, replace=False)
+        return min((self._alive[pick] for pick in sorted(picks)), key=self._cost)
+
+    def _of_front(self, rng: np.random.Generator) -> Trial:
+        objectives = self._context.objectives
+        missed = np.array([sum(excess(o, t.metrics) for o in objectives) for t in self._alive])
+        best: list[Trial] = [
+            t for t, by in zip(self._alive, missed, strict=True) if by == missed.min()
+        ]
+        matrix = np.array([costs(objectives, trial) for trial in best])
+        scaled = (matrix - self._low) / np.where(self._high > self._low, self._high - self._low, 1)
+        weighed = rng.dirichlet(np.ones(len(objectives))) * scaled
+        return best[int((weighed.max(axis=1) + SLOPE * weighed.sum(axis=1)).argmin())]
 
     def _cost(self, trial: Trial) -> float:
         return float("inf") if trial.failed else cost(self._context.objectives[0], trial.metrics)
 
     def tell(self, trial: Trial) -> None:
-        """The trial joins the population; the oldest or, of several objectives, the last leaves."""
+        """The trial joins the population, and the oldest or whom it dominates leaves."""
         self._seen.add(trial.proposal.architecture.id)
-        self._alive.append(trial)
         if self._several:
-            self._alive = _sorted([t for t in self._alive if not t.failed], self._context)
-            del self._alive[self._population :]
+            self._join_front(trial)
         else:
+            self._alive.append(trial)
             del self._alive[: -self._population]
 
-
-def _sorted(trials: Sequence[Trial], context: Context) -> list[Trial]:
-    """By limits missed, then by front, then by room on it, then by number."""
-    objectives = context.objectives
-    if not trials:
-        return []
-    matrix = np.array([costs(objectives, trial) for trial in trials])
-    missed = [sum(excess(o, t.metrics) for o in objectives) for t in trials]
-    found = ranks(matrix)
-    room = np.zeros(len(trials))
-    for rank in range(int(found.max()) + 1):
-        room[found == rank] = crowding(matrix[found == rank])
-    order = sorted(
-        range(len(trials)), key=lambda i: (missed[i], found[i], -room[i], trials[i].number)
-    )
-    return [trials[i] for i in order]
+    def _join_front(self, trial: Trial) -> None:
+        objectives = self._context.objectives
+        mine = costs(objectives, trial)
+        if trial.failed or not np.isfinite(mine).all():
+            return
+        self._low, self._high = np.minimum(self._low, mine), np.maximum(self._high, mine)
+        others = [(other, costs(objectives, other)) for other in self._alive]
+        if any(theirs == mine or dominates(theirs, mine) for _, theirs in others):
+            return
+        self._alive = [other for other, theirs in others if not dominates(mine, theirs)]
+        self._alive.append(trial)
 
 
 STRATEGY = Evolution
