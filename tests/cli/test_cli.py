@@ -360,3 +360,53 @@ def test_a_cluster_that_is_not_there_leaves_nothing(home: Path) -> None:
     assert process.returncode == 1
     assert "no Ray cluster at RAY_ADDRESS=127.0.0.1:1" in process.stderr.splitlines()[-1]
     assert list((home / "searches").iterdir()) == []
+
+
+SPACES = {
+    "raises on import": ("x = 1 / 0", "mine.py:1 fails on import: ZeroDivisionError"),
+    "raises in build": (
+        "from metanas import Choice, Space\n\ndef build(values, shape, outputs):\n"
+        "    raise ValueError('no idea how')\n\nspace = Space('s', [Choice('a', (1, 2))], build)",
+        "space 'mine.py:space' on task 'digits': build fails: ValueError: no idea how (mine.py:4)",
+    ),
+    "gives another shape": (
+        "from torch import nn\nfrom metanas import Choice, Space\n\n"
+        "def build(values, shape, outputs):\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(64, outputs + values['a']))\n\n"
+        "space = Space('s', [Choice('a', (1, 2))], build)",
+        "the network gives [2, 12] for 2 inputs of [1, 8, 8], expected [2, 10]",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SPACES)
+def test_a_space_that_cannot_work_is_refused_at_once(home: Path, tmp_path: Path, case: str) -> None:
+    text, message = SPACES[case]
+    file = tmp_path / "mine.py"
+    file.write_text(text)
+    process = metanas("search", "digits", "--space", f"{file}:space", *QUICK, home=home)
+    assert process.returncode == 1
+    (line,) = process.stderr.splitlines()
+    assert message in line
+    assert list((home / "searches").iterdir()) == []
+
+
+def test_a_limit_that_nothing_keeps_is_said_with_the_front(home: Path) -> None:
+    goals = ("--objective", "accuracy", "--objective", "params<10")
+    result = last_json(metanas("search", "digits", *goals, "--trials", "2", *QUICK, home=home))
+    assert result["front"]
+    assert result["best"]["why"].startswith("nothing keeps params<10; this comes nearest (params ")
+
+
+def test_finalists_are_trained_again_and_once_only(home: Path) -> None:
+    command = ("search", "digits", "--trials", "4", *QUICK, "--repeats", "2", "--name", "again")
+    first = last_json(metanas(*command, home=home))
+    repeats = [(e["number"], e["index"]) for e in journal(home, "again") if e["event"] == "repeat"]
+    assert len(repeats) == len(set(repeats)) == 6
+    assert first["best"]["why"].endswith("as the mean of 3 trainings of 3 finalists")
+    for command in (("resume", "again"), ("show", "again")):
+        again = last_json(metanas(*command, "--json", home=home))
+        assert again["best"] == first["best"]
+    assert sum(e["event"] == "repeat" for e in journal(home, "again")) == 6
+    child = [r for r in runs(home) if "repeat.accuracy" in r.data.metrics]
+    assert len(child) == 3

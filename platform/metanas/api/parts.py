@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from metanas.api.config import SearchConfig, is_file
 from metanas.api.objectives import bare_references, choose, objective_of, wanted
+from metanas.api.probing import probe
 from metanas.core.errors import ConfigError, unknown
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ def assemble(config: SearchConfig) -> Parts:
     objectives = chosen.deciding
     plan = _plan(config, references, chosen.measured)
     resolve(references["estimator"])()
+    if references["space"].source is not None:
+        probe(space, task, references["space"].name)
     strategy(Context(space, objectives, config.epochs, config.seed))
     isolated = resolve(reference("executors", config.executor)).isolated
     if plan.resources and not isolated:

@@ -80,7 +80,7 @@ class Evolution:
     def _of_sample(self, rng: np.random.Generator) -> Trial:
         size = min(self._sample, len(self._alive))
         picks = rng.choice(len(self._alive), size=size, replace=False)
-        return min((self._alive[pick] for pick in sorted(picks)), key=self._cost)
+        return min((self._alive[int(pick)] for pick in sorted(picks)), key=self._cost)
 
     def _of_front(self, rng: np.random.Generator) -> Trial:
         objectives = self._context.objectives
