@@ -174,7 +174,8 @@ def finalists(
     trials: Sequence[Trial], objectives: Sequence[Objective], count: int = FINALISTS
 ) -> list[Trial]:
     """The trials that would be picked one after the other, each time without those before."""
-    left, found = list(trials), list[Trial]()
+    # A cached trial is a network that is there already.
+    left, found = [trial for trial in trials if not trial.cached], list[Trial]()
     while len(found) < count:
         best, _ = pick(front_of(left, objectives), objectives)
         if best is None:
