@@ -36,6 +36,9 @@ def summary(finished: Finished) -> None:
     else:
         console.print(_table(finished, result.best))
         _winner(console, facts)
+    report = finished.log.with_name("report.html")
+    if report.exists():
+        console.print(f"report: {report}", soft_wrap=True, markup=False)
     console.print(f"MLflow: {facts['tracking_uri']}  (metanas ui shows it)", soft_wrap=True)
 
 
