@@ -50,7 +50,9 @@ def test_the_space_is_searched_on_ray_from_another_folder(home: Path, tmp_path: 
     goals = ("--objective", "accuracy", "--objective", "flops<4e6")
     command = ("search", str(data), "--space", space, *goals, "--trials", "4", "--epochs", "1")
     small = ("--set", "task.size=16")
-    result = last_json(metanas(*command, *small, "--final-epochs", "1", "--json", home=home, cwd=tmp_path))
+    result = last_json(
+        metanas(*command, *small, "--final-epochs", "1", "--json", home=home, cwd=tmp_path)
+    )
     assert (result["trials"], result["failed"]) == (4, 0)
     assert result["front"]
     assert "flops<4e+06" in result["best"]["why"]
