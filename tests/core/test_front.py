@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metanas.core.front import costs, dominates, front_of, pick, wish
+from metanas.core.front import costs, dominates, front_of, knee, pick, wish
 from metanas.core.objective import Objective, excess
 from metanas.core.space import Choice, Space, check
 from metanas.core.trial import Proposal, Status, Trial
@@ -107,3 +107,10 @@ def test_what_was_not_measured_misses_every_limit() -> None:
 
 def test_a_wish_is_written_as_on_the_command_line() -> None:
     assert (wish(limited(FLOPS, 5.0)), wish(limited(ACCURACY, 0.9))) == ("flops<5", "accuracy>0.9")
+
+
+def test_on_a_log_scale_the_knee_is_where_ratios_bend() -> None:
+    trials = [trial(0, 1.0, 1e6), trial(1, 0.9, 1e5), trial(2, 0.8, 10.0), trial(3, 0.0, 1.0)]
+    log = Objective("flops", "operations", "min", scale="log")
+    assert knee(trials, BOTH).number == 1
+    assert knee(trials, (ACCURACY, log)).number == 2

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from metanas.core.objective import Objective, cost, excess
+from metanas.core.objective import Objective, cost, excess, weighed
 from metanas.core.trial import Trial
 
 Costs = tuple[float, ...]
@@ -93,7 +93,7 @@ def knee(front: Sequence[Trial], objectives: Sequence[Objective]) -> Trial:
     where they sum to 1, so the knee is the trial of the least sum (Das 1999, "On
     characterizing the knee of the Pareto curve").
     """
-    matrix = np.array([costs(objectives, trial) for trial in front])
+    matrix = np.array([[weighed(o, trial.metrics) for o in objectives] for trial in front])
     low, high = matrix.min(axis=0), matrix.max(axis=0)
     width = np.where(high > low, high - low, 1.0)
     return front[int(((matrix - low) / width).sum(axis=1).argmin())]

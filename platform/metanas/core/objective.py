@@ -30,6 +30,8 @@ class Objective:
         measure: ``measure(module, shape)`` for what a module shows without training;
             None for what the estimator reports itself.
         resource: The Ray resource on whose node it is measured; "" where the trial trains.
+        scale: "log" where ratios matter rather than differences: twice the operations are
+            as much worse at a thousand as at a million. It tells when costs are weighed.
         limit: The most ("min") or least ("max") that is wanted; None for no limit.
     """
 
@@ -38,6 +40,7 @@ class Objective:
     goal: Literal["max", "min"]
     measure: Measure | None = None
     resource: str = ""
+    scale: Literal["linear", "log"] = "linear"
     limit: float | None = None
 
     def __post_init__(self) -> None:
@@ -53,6 +56,14 @@ def cost(objective: Objective, metrics: Mapping[str, float]) -> float:
     if value is None or not math.isfinite(value):
         return math.inf
     return -value if objective.goal == "max" else value
+
+
+def weighed(objective: Objective, metrics: Mapping[str, float]) -> float:
+    """The cost on the objective's scale, to be set against other costs."""
+    value = metrics.get(objective.name)
+    if objective.scale == "linear" or value is None or not 0 < value < math.inf:
+        return cost(objective, metrics)
+    return -math.log(value) if objective.goal == "max" else math.log(value)
 
 
 def excess(objective: Objective, metrics: Mapping[str, float]) -> float:

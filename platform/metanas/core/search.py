@@ -179,7 +179,7 @@ class _Loop:
         if history.ended and self.search.trials <= history.aim:
             return False
         objectives = [
-            {"name": o.name, "unit": o.unit, "goal": o.goal, "limit": o.limit}
+            {"name": o.name, "unit": o.unit, "goal": o.goal, "scale": o.scale, "limit": o.limit}
             for o in self.search.objectives
         ]
         number, trials = history.attempts, self.search.trials

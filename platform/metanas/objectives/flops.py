@@ -15,4 +15,4 @@ def _measure(module: nn.Module, shape: tuple[int, ...]) -> float:
     return float(flops(module, shape))
 
 
-OBJECTIVE = Objective("flops", "operations", "min", _measure)
+OBJECTIVE = Objective("flops", "operations", "min", _measure, scale="log")

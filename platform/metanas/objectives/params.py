@@ -15,4 +15,4 @@ def _measure(module: nn.Module, shape: tuple[int, ...]) -> float:
     return float(params(module))
 
 
-OBJECTIVE = Objective("params", "parameters", "min", _measure)
+OBJECTIVE = Objective("params", "parameters", "min", _measure, scale="log")

@@ -18,7 +18,7 @@ import numpy as np
 
 from metanas.core.errors import ConfigError
 from metanas.core.front import costs, dominates
-from metanas.core.objective import cost, excess
+from metanas.core.objective import cost, excess, weighed
 from metanas.core.protocols import Context
 from metanas.core.space import Architecture, mutate, sample
 from metanas.core.trial import Proposal, Trial
@@ -88,7 +88,7 @@ class Evolution:
         best: list[Trial] = [
             t for t, by in zip(self._alive, missed, strict=True) if by == missed.min()
         ]
-        matrix = np.array([costs(objectives, trial) for trial in best])
+        matrix = np.array([[weighed(o, trial.metrics) for o in objectives] for trial in best])
         scaled = (matrix - self._low) / np.where(self._high > self._low, self._high - self._low, 1)
         weighed = rng.dirichlet(np.ones(len(objectives))) * scaled
         return best[int((weighed.max(axis=1) + SLOPE * weighed.sum(axis=1)).argmin())]
@@ -110,7 +110,8 @@ class Evolution:
         mine = costs(objectives, trial)
         if trial.failed or not np.isfinite(mine).all():
             return
-        self._low, self._high = np.minimum(self._low, mine), np.maximum(self._high, mine)
+        scaled = [weighed(objective, trial.metrics) for objective in objectives]
+        self._low, self._high = np.minimum(self._low, scaled), np.maximum(self._high, scaled)
         others = [(other, costs(objectives, other)) for other in self._alive]
         if any(theirs == mine or dominates(theirs, mine) for _, theirs in others):
             return
