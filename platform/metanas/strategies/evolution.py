@@ -90,8 +90,8 @@ class Evolution:
         ]
         matrix = np.array([[weighed(o, trial.metrics) for o in objectives] for trial in best])
         scaled = (matrix - self._low) / np.where(self._high > self._low, self._high - self._low, 1)
-        weighed = rng.dirichlet(np.ones(len(objectives))) * scaled
-        return best[int((weighed.max(axis=1) + SLOPE * weighed.sum(axis=1)).argmin())]
+        shares = rng.dirichlet(np.ones(len(objectives))) * scaled
+        return best[int((shares.max(axis=1) + SLOPE * shares.sum(axis=1)).argmin())]
 
     def _cost(self, trial: Trial) -> float:
         return float("inf") if trial.failed else cost(self._context.objectives[0], trial.metrics)
