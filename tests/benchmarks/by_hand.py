@@ -39,7 +39,7 @@ def network(values: dict[str, Any], channels: int, classes: int) -> Any:
 
     layers: list[nn.Module] = []
     for block in range(values["blocks"]):
-        width = values["width"] * 2**block
+        width = values[f"width_{block}"]
         layers += [
             nn.Conv2d(channels, width, values["kernel"], padding=values["kernel"] // 2),
             nn.BatchNorm2d(width),
@@ -81,8 +81,11 @@ def fit(values: dict[str, Any], train: Any, test: Any, classes: int, epochs: int
 def suggested(trial: Any) -> dict[str, Any]:
     """The choices that the user searches."""
     return {
+        **{
+            f"width_{block}": trial.suggest_int(f"width_{block}", 16, 96, step=16)
+            for block in range(4)
+        },
         "blocks": trial.suggest_int("blocks", 2, 4),
-        "width": trial.suggest_categorical("width", [16, 32]),
         "kernel": trial.suggest_categorical("kernel", [3, 5]),
         "dropout": trial.suggest_float("dropout", 0.0, 0.5),
         "rate": trial.suggest_float("rate", 1e-4, 1e-2, log=True),
