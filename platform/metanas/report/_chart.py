@@ -20,7 +20,7 @@ Bar = tuple[float, float, float, float]
 LARGEST = 1e100
 """Axes end here: beyond, differences overflow."""
 
-LOG_FROM = 30.0
+LOG_FROM = 10
 """An axis is logarithmic from this ratio of its ends on."""
 
 REACH = 4.0
