@@ -133,7 +133,9 @@ def test_the_winner_is_trained_again_on_other_data(searched: Path, tmp_path: Pat
     assert done.returncode == 0, done.stdout
 
 
-def test_the_winner_is_a_registered_model_with_a_signature(searched: Path) -> None:
+def test_the_winner_is_a_registered_model_with_a_signature(
+    searched: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import mlflow
     import numpy as np
     from mlflow import MlflowClient
@@ -143,7 +145,7 @@ def test_the_winner_is_a_registered_model_with_a_signature(searched: Path) -> No
     client = MlflowClient(tracking_uri=uri)
     versions = {v.tags["metanas.search"]: v for v in client.search_model_versions("name='digits'")}
     assert set(versions) == {"s0", "s1", "s2"}
-    mlflow.set_tracking_uri(uri)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)  # set_tracking_uri would leave it set
     model = mlflow.pyfunc.load_model(f"models:/digits/{versions['s2'].version}")
     assert model.metadata.signature.inputs.inputs[0].shape == (-1, 1, 8, 8)
     sample = load_file(searched / "searches" / "s2" / "export" / "sample.safetensors")

@@ -80,6 +80,7 @@ def test_the_winner_is_scored_on_test(home: Path) -> None:
         "number",
         "architecture",
         "metrics",
+        "why",
         "test_accuracy",
         "test_loss",
     }
@@ -227,7 +228,7 @@ def test_wrong_usage_has_exit_code_2(home: Path) -> None:
 
 def test_list_names_what_there_is(home: Path) -> None:
     for kind, known in (
-        ("tasks", {"digits", "mnist5k", "parquet"}),
+        ("tasks", {"digits", "folder", "mnist5k", "npz", "parquet"}),
         ("spaces", {"cnn", "nasbench201"}),
         ("strategies", {"evolution", "random"}),
         ("executors", {"inline", "tune"}),

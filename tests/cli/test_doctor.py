@@ -442,14 +442,14 @@ def test_a_user_without_a_home_of_their_own_is_told(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unknown(path: Path) -> Path:
-        raise RuntimeError("Could not determine home directory.")
+        raise RuntimeError("home ~/.metanas: there is no '~' here, set METANAS_HOME")
 
     monkeypatch.delenv("METANAS_HOME", raising=False)
     monkeypatch.setattr(Path, "expanduser", unknown)
     code, printed = run("--json", home=None)
     found = {each["name"]: each for each in json.loads(printed)["findings"]}
     assert code == 1
-    assert found["home"]["found"] == "Could not determine home directory."
+    assert found["home"]["found"] == "home ~/.metanas: there is no '~' here, set METANAS_HOME"
     assert "METANAS_HOME" in found["home"]["remedy"]
 
 
