@@ -230,9 +230,9 @@ def test_list_names_what_there_is(home: Path) -> None:
     for kind, known in (
         ("tasks", {"digits", "folder", "mnist5k", "npz", "parquet"}),
         ("spaces", {"cnn", "nasbench201"}),
-        ("strategies", {"evolution", "random"}),
-        ("executors", {"inline", "tune"}),
-        ("objectives", {"accuracy", "params", "flops"}),
+        ("strategies", {"evolution", "local", "random"}),
+        ("executors", {"inline", "pool", "tune"}),
+        ("objectives", {"accuracy", "activation_mb", "flops", "latency_ms", "params"}),
     ):
         found = last_json(metanas("list", kind, "--json", home=home))["found"]
         assert {each["name"] for each in found} == known
