@@ -152,3 +152,65 @@ def test_the_winner_is_a_registered_model_with_a_signature(
     assert np.abs(model.predict(sample["inputs"]) - sample["outputs"]).max() < 1e-5
     place = Path(versions["s2"].source.removeprefix("file://"))
     assert not list(place.rglob("*.pkl"))
+
+
+def test_a_folder_with_files_beside_an_export_is_left_alone(searched: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    command = ("export", "s0", "--to", str(folder), "--no-onnx")
+    assert metanas(*command, home=searched).returncode == 0
+    (folder / "thesis.txt").write_text("years of work")
+    assert "is no export" in metanas(*command, home=searched).stderr
+    assert (folder / "thesis.txt").read_text() == "years of work"
+    other = tmp_path / "cakes"
+    other.mkdir()
+    (other / "recipe.json").write_text('{"cake": 1}')
+    process = metanas("export", "s0", "--to", str(other), home=searched)
+    assert process.returncode == 1
+    assert [path.name for path in other.iterdir()] == ["recipe.json"]
+
+
+def test_retraining_looks_at_its_folder_before_it_trains(searched: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    command = ("retrain", "s0", "--data", "digits", "--epochs", "1", "--to", str(tmp_path))
+    process = metanas(*command, home=searched)
+    assert process.returncode == 1
+    assert "epoch 1" not in process.stderr
+
+
+def test_retraining_takes_a_task_of_ones_own_from_its_own_file(
+    searched: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from dataclasses import replace\n"
+        "from metanas.tasks.digits import digits\n"
+        "task = replace(digits(), facts={'classes': list('abcdefghij')})\n"
+    )
+    command = ("retrain", "s0", "--data", f"{file}:task", "--epochs", "1")
+    last_json(metanas(*command, "--to", str(tmp_path / "out"), "--json", home=searched))
+    recipe = json.loads((tmp_path / "out" / "recipe.json").read_text())
+    assert recipe["classes"] == list("abcdefghij")
+
+
+def test_every_winner_of_a_search_keeps_its_own_version(searched: Path, tmp_path: Path) -> None:
+    from mlflow import MlflowClient
+
+    from metanas.trackers._registry import _register
+
+    client = MlflowClient(tracking_uri=f"sqlite:///{searched}/mlflow.db")
+    export = tmp_path / "export"
+    shutil.copytree(searched / "searches" / "s0" / "export", export)
+    run = client.create_run(client.search_experiments()[0].experiment_id).info.run_id
+    recipe = json.loads((export / "recipe.json").read_text())
+    for weights in ("aaa", "bbb", "bbb"):
+        task = {**recipe["task"], "name": "bob's a/b"}
+        changed = {**recipe, "task": task, "weights_sha256": weights}
+        (export / "recipe.json").write_text(json.dumps(changed))
+        _register(client, run, export, {"metanas.search_id": "x"})
+    versions = client.search_model_versions("name='bob_s a_b'")
+    held = {}
+    for version in versions:
+        place = Path(version.source.removeprefix("file://"))
+        (path,) = place.rglob("recipe.json")
+        held[version.tags["metanas.weights"]] = json.loads(path.read_text())["weights_sha256"]
+    assert held == {"aaa": "aaa", "bbb": "bbb"}

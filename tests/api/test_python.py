@@ -89,6 +89,7 @@ def test_a_data_set_of_pytorch_is_searched(home: Path) -> None:
         (stripes(), {"objective": "speed"}, "no objective 'speed' on task"),
         (stripes(), {"objective": "accuracy<0.5"}, "of accuracy more is better, expected"),
         (stripes(), {"objective": ["flops", "flops<3"]}, "--objective flops is given 2 times"),
+        (stripes(), {"objective": "flops<nan"}, "--objective is 'flops<nan', expected a name"),
         (stripes(), {"objective": "flops<x"}, "--objective is 'flops<x', expected a name"),
     ],
 )
@@ -112,3 +113,13 @@ def test_a_space_that_no_file_defines_is_refused_with_what_to_do(home: Path) -> 
     space = Space("nowhere", (Choice("a", (1, 2)),), lambda *_: None)  # type: ignore[arg-type, return-value]
     with pytest.raises(ConfigError, match="give space='my_net.py:space'"):
         metanas.search(stripes(), space=space, home=home, **QUICK)
+
+
+def test_other_arrays_of_the_same_bytes_are_other_data(tmp_path: Path) -> None:
+    from metanas.api.python import _task
+
+    images = np.random.default_rng(0).integers(0, 255, (60, 3, 8, 8), dtype=np.uint8)
+    labels = np.array(["a", "b"] * 30, dtype=object)
+    first = _task((images, labels), tmp_path)
+    assert _task((images.reshape(60, 8, 8, 3), labels), tmp_path) != first
+    assert _task((images.copy(), np.array(["a", "b"] * 30, dtype=object)), tmp_path) == first

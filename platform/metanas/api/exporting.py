@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from metanas import __version__
 from metanas.api.config import SearchConfig, path_of
 from metanas.api.home import WEIGHTS, existing
-from metanas.api.parts import plan_of, references_of, space_of, task_of
+from metanas.api.parts import plan_of, references_of, sources_of_task, space_of, task_of
 from metanas.core.errors import ConfigError, HomeError, TrialError
 from metanas.core.search import FINAL
 from metanas.core.trial import Job, Outcome, proposal_record, trial_seed
@@ -97,11 +97,16 @@ def retrain(
 
     if epochs < 1:
         raise ConfigError(f"--epochs is {epochs}, expected at least 1")
+    from metanas.export import check_place
+
+    check_place(to.expanduser().resolve())
     finished = show(name, home)
     best = finished.result.best
     if best is None:
         raise HomeError(f"search '{name}' has no winner to train")
-    config = replace(finished.config, task=path_of(data), where=where, seed=seed)
+    own = {part: text for part, text in finished.config.sources.items() if part != "task"}
+    config = replace(finished.config, task=path_of(data), where=where, seed=seed, sources=own)
+    config = replace(config, sources={**own, **sources_of_task(config)})
     plan = plan_of(config)
     proposal = replace(best.proposal, number=FINAL, epochs=epochs)
     job = Job(FINAL, proposal_record(proposal), seed, final=True)

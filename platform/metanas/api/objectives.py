@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -53,8 +54,9 @@ def wanted(text: str) -> Wanted:
     match = WRITTEN.fullmatch(text)
     try:
         assert match is not None
-        limit = match["limit"]
-        return Wanted(match["name"], match["sign"] or "", None if limit is None else float(limit))
+        limit = None if match["limit"] is None else float(match["limit"])
+        assert limit is None or math.isfinite(limit)
+        return Wanted(match["name"], match["sign"] or "", limit)
     except (AssertionError, ValueError):
         raise ConfigError(
             f"--objective is '{text}', expected a name, or a name with a limit such as flops<1e6"

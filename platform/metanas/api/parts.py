@@ -234,16 +234,21 @@ def _reader(config: SearchConfig) -> tuple[str, dict[str, Any]]:
     return known[suffix], {"path": config.task, "where": config.where}
 
 
+def sources_of_task(config: SearchConfig) -> dict[str, str]:
+    """The text of the user's own file that defines the task, if one does."""
+    from metanas.core.plugins import read_source
+
+    text = None if is_file(config.task) else read_source("tasks", config.task)[1]
+    return {} if text is None else {"task": text}
+
+
 def sources_of(config: SearchConfig) -> dict[str, str]:
     """The texts of the user's own files."""
     from metanas.core.plugins import read_source
 
-    texts = {}
+    texts = sources_of_task(config)
     for part, kind in OPTION_KINDS.items():
-        given = getattr(config, part)
-        if part == "task" and is_file(given):
-            continue
-        text = read_source(kind, given)[1]
+        text = None if part == "task" else read_source(kind, getattr(config, part))[1]
         if text is not None:
             texts[part] = text
     for name in (wanted(text).name for text in config.objective):

@@ -183,10 +183,12 @@ def _task(task: Any, home: Path) -> str:
     from metanas.tasks.npz import archive
 
     images, labels = np.asarray(images), np.asarray(labels)
-    text = hashlib.sha256(np.ascontiguousarray(images).tobytes() + labels.tobytes()).hexdigest()
-    path = home / "data" / f"arrays-{text[:8]}.npz"
+    about = repr((images.shape, images.dtype.str, labels.tolist())).encode()
+    text = hashlib.sha256(about + np.ascontiguousarray(images).tobytes()).hexdigest()
+    path = home / "data" / f"arrays-{text[:16]}.npz"
     path.parent.mkdir(exist_ok=True)
-    archive(path, images, labels)
+    if not path.exists():  # never written over: an earlier search may go on with it
+        archive(path, images, labels)
     return str(path)
 
 

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
     from metanas.export._code import Code
 
+FILES = {
+    *("README.md", "__pycache__", "check.py", "model.onnx", "model.py", "recipe.json"),
+    *("sample.safetensors", "weights.safetensors"),
+}
 ONNX_NEEDS = ("onnx", "onnxscript")
 
 
@@ -68,25 +72,50 @@ def write_folder(winner: Winner, to: Path, *, onnx: bool = True) -> str:
         ConfigError: If something else is at `to`.
         MetanasError: If the network cannot be written as code.
     """
-    if to.exists() and not _replaceable(to):
-        raise ConfigError(f"{to} is there already and is no export, choose another folder")
+    to = to.resolve()
+    check_place(to)
     part = to.with_name(f".{to.name}.part-{os.getpid()}")
+    old = to.with_name(f".{to.name}.old-{os.getpid()}")
     shutil.rmtree(part, ignore_errors=True)
     try:
         part.mkdir(parents=True)
         missing = _write(winner, part, onnx)
         if to.exists():
-            shutil.rmtree(to)
+            to.replace(old)
         part.replace(to)
     except OSError as error:
-        raise ConfigError(f"cannot write {to}: {error.strerror}") from None
+        raise ConfigError(f"cannot write {to}: {error.strerror or error}") from None
     finally:
         shutil.rmtree(part, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
     return missing
 
 
+def check_place(to: Path) -> None:
+    """Show that a folder can be written, before there is anything to lose.
+
+    Raises:
+        ConfigError: If something else than an export is there, or nothing can be written.
+    """
+    if to.exists() and not _replaceable(to):
+        raise ConfigError(f"{to} is there already and is no export, choose another folder")
+    above = next(folder for folder in to.parents if folder.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise ConfigError(f"cannot write {to}: {above} is not writable")
+
+
 def _replaceable(to: Path) -> bool:
-    return to.is_dir() and (not any(to.iterdir()) or (to / "recipe.json").is_file())
+    """Empty, or an export and nothing beside it: what else lies there is not ours to remove."""
+    if not to.is_dir():
+        return False
+    names = {path.name for path in to.iterdir()}
+    if not names:
+        return True
+    try:
+        recipe = json.loads((to / "recipe.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return names <= FILES and isinstance(recipe, dict) and "weights_sha256" in recipe
 
 
 def _write(winner: Winner, folder: Path, onnx: bool) -> str:
@@ -141,7 +170,7 @@ def _model_text(winner: Winner, code: Code, outputs: int, mean: torch.Tensor) ->
         outputs=outputs,
         view=", ".join(map(str, mean.shape)),
         imports="".join(f"{line}\n" for line in code.imports),
-        classes=json.dumps(list(winner.classes)),
+        classes=repr(list(winner.classes)),
         network=class_text(code),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -51,14 +52,17 @@ def deliver(client: MlflowClient, run: str, folder: Path, tags: Mapping[str, str
 
 def _register(client: MlflowClient, run: str, export: Path, tags: Mapping[str, str]) -> None:
     recipe = json.loads((export / "recipe.json").read_text())
-    name = str(recipe["task"]["name"])
-    weights = str(recipe["weights_sha256"])
-    if client.search_model_versions(f"name='{name}' and tags.`metanas.weights` = '{weights}'"):
+    # MLflow allows neither quotes in its filters nor slashes in names.
+    name = re.sub(r"[^A-Za-z0-9._ -]+", "_", str(recipe["task"]["name"]))
+    weights, search = str(recipe["weights_sha256"]), tags["metanas.search_id"]
+    place_of = f"model-{weights[:12]}"
+    same = f"tags.`metanas.weights` = '{weights}' and tags.`metanas.search_id` = '{search}'"
+    if client.search_model_versions(f"name='{name}' and {same}"):
         return
     with tempfile.TemporaryDirectory() as place:
         model = Path(place) / "model"
         _save(model, export, recipe)
-        client.log_artifacts(run, str(model), "model")
+        client.log_artifacts(run, str(model), place_of)
     try:
         client.create_registered_model(name, {"metanas.task": name})
     except MlflowException:
@@ -66,7 +70,7 @@ def _register(client: MlflowClient, run: str, export: Path, tags: Mapping[str, s
     about = {**tags, "metanas.weights": weights} | {
         f"metanas.test_{metric}": f"{value:.6g}" for metric, value in recipe["test"].items()
     }
-    source = f"{client.get_run(run).info.artifact_uri}/model"
+    source = f"{client.get_run(run).info.artifact_uri}/{place_of}"
     client.create_model_version(
         name, source, run, tags=about, description=f"Winner of the search {recipe['search']}"
     )
