@@ -5,7 +5,7 @@ winner for 15 epochs on train and validation; both are scored on test once. Of e
 whole tree of processes is watched: CPU seconds (of every process, last seen), and the peak
 of memory (proportional set size, summed).
 
-Run: .venv/bin/python tests/benchmarks/by_hand.py [--seeds 3] [--tasks mnist5k FILE.parquet]
+Run: .venv/bin/python tests/benchmarks/by_hand.py [--seeds 3] [--first 0] [--tasks mnist5k FILE.parquet]
      (needs the extra `bench`)
 Prints one JSON line a run, then one a task with the paired differences.
 """
@@ -209,11 +209,12 @@ def main() -> None:
     """Run both on every task and seed, in turn."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first", type=int, default=0, help="The first seed.")
     parser.add_argument("--tasks", nargs="+", default=["mnist5k"])
     given = parser.parse_args()
     for task in given.tasks:
         found: list[tuple[dict[str, float], dict[str, float]]] = []
-        for seed in range(given.seeds):
+        for seed in range(given.first, given.first + given.seeds):
             pair = by_hand(task, seed), ours(task, seed)
             found.append(pair)
             about = {"task": Path(task).stem, "seed": seed}

@@ -137,3 +137,92 @@ def test_a_network_that_was_proposed_twice_is_one_finalist() -> None:
     wanted = Search("s", one, "task", (ACCURACY,), Random, Noisy(), trials=4, epochs=1, repeats=1)
     run(wanted, executor=Inline(), journal=journal)
     assert repeats(journal) == [(0, 1)]
+
+
+@dataclass
+class Timed:
+    """A second an epoch on a clock that only it moves; network `slow` takes ten."""
+
+    clock: list[float]
+    slow: int = -99
+    epochs: list[int] = field(default_factory=list)
+    numbers: list[int] = field(default_factory=list)
+
+    def __call__(self, job: Job) -> Iterator[Report | Outcome]:
+        epochs, value = job.proposal["epochs"], job.proposal["values"]["c"]
+        seconds = epochs * (10.0 if job.number == self.slow else 1.0)
+        timed_out = job.limit_s is not None and seconds > job.limit_s
+        self.clock[0] += job.limit_s if timed_out and job.limit_s is not None else seconds
+        self.epochs.append(epochs)
+        self.numbers.append(job.number)
+        if timed_out:
+            yield Outcome("timed_out", {}, seconds, "late")
+            return
+        for epoch in range(1, epochs + 1):
+            yield Report(epoch, {"accuracy": value / 1_000}, 1.0)
+        yield Outcome("completed", {"accuracy": value / 1_000}, seconds)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    now = [0.0]
+    monkeypatch.setattr("metanas.core.search.time.monotonic", lambda: now[0])
+    return now
+
+
+def test_a_time_limit_keeps_time_for_the_repeats_and_the_winner(clock: list[float]) -> None:
+    evaluate, journal = Timed(clock), MemoryJournal()
+    result = ran(evaluate, journal, trials=100, repeats=2, final_epochs=4, max_seconds=30.0)
+    assert len(repeats(journal)) == 6
+    assert len(result.trials) == 30 - 6 - 4
+    assert result.final is not None
+    assert result.final.epochs == 4
+    assert clock[0] == 30.0
+
+
+def test_repeats_stop_where_the_winner_needs_the_time_that_is_left(clock: list[float]) -> None:
+    evaluate, journal = Timed(clock, slow=FIRST_REPEAT - 1), MemoryJournal()
+    result = ran(evaluate, journal, trials=10, repeats=3, final_epochs=4, max_seconds=20.0)
+    assert len(repeats(journal)) == 1, "the second one took what was left, and blames no network"
+    assert evaluate.numbers[-3:] == [FIRST_REPEAT, FIRST_REPEAT - 1, -1]
+    assert result.final is not None
+    assert result.final.epochs == 4
+    assert result.why == "best accuracy"
+
+
+@dataclass
+class Failing(Noisy):
+    """The finalist with the largest value fails each time it is trained again."""
+
+    def __call__(self, job: Job) -> Iterator[Report | Outcome]:
+        top = max(job.proposal["values"]["c"] for job in self.ran) if self.ran else None
+        if job.number <= FIRST_REPEAT and job.proposal["values"]["c"] == top:
+            self.ran.append(job)
+            yield Outcome("diverged", {}, 0.0, "nan")
+            return
+        yield from super().__call__(job)
+
+
+def test_a_finalist_that_fails_when_trained_again_does_not_win_by_its_one_good_run() -> None:
+    result = ran(Failing(noise=0.0))
+    order = sorted(result.trials, key=lambda t: -t.metrics["accuracy"])
+    assert result.best is not None
+    assert result.best.number == order[1].number
+    assert result.why == (
+        "best accuracy, as the mean of 4 trainings of 2 finalists; 1 failed when trained again"
+    )
+
+
+def test_the_winner_carries_the_means_and_not_its_luckiest_run() -> None:
+    journal = MemoryJournal()
+    result = ran(Noisy(), journal)
+    assert result.best is not None
+    again = [
+        event["outcome"]["metrics"]["accuracy"]
+        for event in journal.events()
+        if event["event"] == "repeat" and event["number"] == result.best.number
+    ]
+    one = next(t for t in result.trials if t.number == result.best.number)
+    mean = np.mean([one.metrics["accuracy"], *again])
+    assert result.best.metrics["accuracy"] == pytest.approx(mean)
+    assert one.metrics["accuracy"] != pytest.approx(mean)

@@ -249,6 +249,16 @@ def test_a_trial_that_a_person_stopped_is_not_to_blame() -> None:
     assert facts(searched(search(), journal)) == facts(searched(search()))
 
 
+def test_a_person_clears_only_what_ran_when_the_search_was_stopped() -> None:
+    journal = MemoryJournal()
+    killed(journal, 0)
+    first, again = journal.events()[-1], {"event": "attempt", "time_s": 2.0, "trials": 14}
+    other = {**first, "proposal": {**first["proposal"], "number": 1}}
+    stop = {"event": "interrupted", "time_s": 3.0, "trials": 0}
+    history = read_history([*journal.events(), other, again, first, stop], SPACE)
+    assert history.starts == {0: 1, 1: 1}
+
+
 def test_a_trial_that_took_the_search_down_twice_is_told_as_crashed() -> None:
     journal = MemoryJournal()
     killed(journal, 5)

@@ -58,12 +58,12 @@ def _table(finished: Finished, best: Trial) -> Table:
     """The best trials, with several objectives those of the front; the winner first."""
     objective = finished.objectives[0]
     trials = finished.result.trials
-    fresh = [t for t in trials if t is best or not (t.failed or t.cached)]
+    fresh = [best, *(t for t in trials if t.number != best.number and not (t.failed or t.cached))]
     front = {trial.number for trial in finished.result.front}
     several = len(finished.objectives) > 1
     ranked = sorted(
         (t for t in fresh if t.number in front or not several),
-        key=lambda t: (t is not best, cost(objective, t.metrics), t.number),
+        key=lambda t: (t.number != best.number, cost(objective, t.metrics), t.number),
     )
     deciding = [objective.name for objective in finished.objectives]
     beside = [n for n in SHOWN_METRICS if n in best.metrics and n not in deciding]
@@ -75,7 +75,7 @@ def _table(finished: Finished, best: Trial) -> Table:
     for trial in ranked[:SHOWN]:
         numbers = [_short(trial.metrics[n]) if n in trial.metrics else "-" for n in metrics]
         row = (str(trial.number), *numbers, f"{trial.seconds:.1f}", escape(trial.proposal.reason))
-        table.add_row(*row, style="bold" if trial is best else None)
+        table.add_row(*row, style="bold" if trial.number == best.number else None)
     return table
 
 

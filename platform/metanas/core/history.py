@@ -61,6 +61,8 @@ class History:
     trials: list[Trial] = field(default_factory=list)
     open: dict[int, Proposal] = field(default_factory=dict)
     starts: dict[int, int] = field(default_factory=dict)
+    started: set[int] = field(default_factory=set)
+    """Numbers proposed in the latest attempt."""
     attempts: int = 0
     next_number: int = 0
     repeats: dict[int, dict[int, Outcome]] = field(default_factory=dict)
@@ -96,6 +98,7 @@ def _read_attempt(history: History, event: Mapping[str, Any]) -> None:
     if history.ended:  # it is extended, and gets its time limit anew
         history.used_seconds, history.ended = 0.0, False
     history.attempts += 1
+    history.started.clear()
     history.aim = int(event["trials"])
 
 
@@ -106,6 +109,7 @@ def _read_proposed(history: History, event: Mapping[str, Any]) -> None:
         raise ValueError(f"trial {number} is proposed after it has finished")
     history.open[number] = proposal
     history.starts[number] = history.starts.get(number, 0) + 1
+    history.started.add(number)
     history.next_number = max(history.next_number, number + 1)
 
 
@@ -117,7 +121,7 @@ def _read_finished(history: History, event: Mapping[str, Any]) -> None:
 
 
 def _read_interrupted(history: History, event: Mapping[str, Any]) -> None:
-    for number in history.open:
+    for number in history.started & set(history.open):
         history.starts[number] -= 1
 
 
@@ -163,10 +167,8 @@ def result_of(history: History, objectives: Sequence[Objective]) -> Result:
     """The result that a search's past comes to."""
     front = front_of(history.trials, objectives)
     best, why = pick(front, objectives)
-    best3 = finalists(history.trials, objectives) if history.repeats else []
-    repeated = [trial for trial in best3 if trial.number in history.repeats]
-    if repeated:
-        best, why = _pick_repeated(repeated, history.repeats, objectives)
+    if history.repeats:
+        best, why = _pick_repeated(history, objectives) or (best, why)
     return Result(tuple(history.trials), front, best, history.final, why)
 
 
@@ -186,19 +188,30 @@ def finalists(
 
 
 def _pick_repeated(
-    trials: Sequence[Trial],
-    repeats: Mapping[int, Mapping[int, Outcome]],
-    objectives: Sequence[Objective],
-) -> tuple[Trial | None, str]:
-    """The pick among trials that were trained again, by the means of their metrics."""
+    history: History, objectives: Sequence[Objective]
+) -> tuple[Trial | None, str] | None:
+    """The pick among the finalists by the means of their metrics, which it then carries.
+
+    They are compared over the repeats that all of them have; who failed one of those is
+    out, since the one run that went well may have been luck. None where nothing compares.
+    """
+    best = finalists(history.trials, objectives)
+    runs = {trial.number: history.repeats.get(trial.number, {}) for trial in best}
+    common = set.intersection(*(set(again) for again in runs.values())) if runs else set[int]()
     means = []
-    for trial in trials:
-        again = [o.metrics for o in repeats[trial.number].values() if o.status == "completed"]
-        runs = [trial.metrics, *again]
-        names = [name for name in trial.metrics if all(name in run for run in runs)]
-        mean = {name: statistics.fmean(run[name] for run in runs) for name in names}
-        means.append(replace(trial, metrics=mean))
-    best, why = pick(front_of(means, objectives), objectives)
-    count = 1 + max(len(repeats[trial.number]) for trial in trials)
+    for trial in best:
+        again = [runs[trial.number][index] for index in sorted(common)]
+        if all(outcome.status == "completed" for outcome in again):
+            means.append(_mean(trial, [outcome.metrics for outcome in again]))
+    if not common or not means:
+        return None
+    picked, why = pick(front_of(means, objectives), objectives)
+    count, failed = len(common) + 1, len(best) - len(means)
     what = f"{why}, as the mean of {count} trainings of {len(means)} finalists"
-    return next((t for t in trials if best is not None and t.number == best.number), None), what
+    return picked, what + (f"; {failed} failed when trained again" if failed else "")
+
+
+def _mean(trial: Trial, again: Sequence[Mapping[str, float]]) -> Trial:
+    runs = [trial.metrics, *again]
+    names = [name for name in trial.metrics if all(name in run for run in runs)]
+    return replace(trial, metrics={n: statistics.fmean(run[n] for run in runs) for n in names})

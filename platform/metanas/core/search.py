@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from metanas.core.errors import ConfigError
-from metanas.core.history import Final, Result, finalists, read_history, result_of
+from metanas.core.history import FINALISTS, Final, Result, finalists, read_history, result_of
 from metanas.core.objective import Objective, cost
 from metanas.core.protocols import Context, Evaluate, Executor, Journal, Strategy, Tracker
 from metanas.core.space import Space
@@ -226,7 +226,7 @@ class _Loop:
                     proposal.number,
                     record,
                     trial_seed(self.search.seed, proposal.number),
-                    limit_s=self._limit(),
+                    limit_s=self._limit(self._left()),
                 )
 
     def _next_proposal(self) -> Proposal | None:
@@ -280,7 +280,13 @@ class _Loop:
     # -- the time limit ----------------------------------------------------------
 
     def _left(self) -> float:
-        """Seconds for exploring: what remains, less what the winner's training will take."""
+        """Seconds for exploring: what remains, less what follows it will take."""
+        search = self.search
+        rounds = math.ceil(FINALISTS * search.repeats / search.workers)
+        return self._left_to_repeat() - self.epoch_s * search.epochs * rounds
+
+    def _left_to_repeat(self) -> float:
+        """Seconds for repeats: what remains, less what the winner's training will take."""
         if self.search.max_seconds is None:
             return float("inf")
         return self._remaining() - self.epoch_s * self.search.final_epochs
@@ -289,15 +295,15 @@ class _Loop:
         assert self.search.max_seconds is not None
         return self.search.max_seconds - self.used - (time.monotonic() - self.began)
 
-    def _limit(self) -> float | None:
-        limits = [self.search.max_trial_seconds, self._left()]
+    def _limit(self, left: float) -> float | None:
+        limits = [self.search.max_trial_seconds, left]
         limit = min(x for x in limits if x is not None)
         return None if limit == float("inf") else max(limit, 0.001)
 
     # -- the winner --------------------------------------------------------------
 
     def repeat(self, executor: Executor) -> None:
-        """Train the finalists again with other seeds, as often as the journal lacks."""
+        """Train the finalists again with other seeds, as often as the journal lacks, in time."""
         search, repeats = self.search, self.history.repeats
         best = finalists(self.trials, search.objectives) if search.repeats else []
         missing = [
@@ -312,7 +318,7 @@ class _Loop:
 
         def next_job() -> Job | None:
             place = next(places)
-            if place >= len(missing):
+            if place >= len(missing) or self._left_to_repeat() <= 0:
                 return None
             trial, index = missing[place]
             reason = f"trains trial {trial.number} again, {index} of {search.repeats}"
@@ -320,11 +326,13 @@ class _Loop:
             for tracker in self.trackers:
                 tracker.started(proposal)
             seed = trial_seed(search.seed, trial.number, index)
-            limit_s = search.max_trial_seconds
+            limit_s = self._limit(self._left_to_repeat())
             return Job(proposal.number, proposal_record(proposal), seed, limit_s=limit_s)
 
         def on_event(job: Job, event: Report | Outcome) -> None:
             if isinstance(event, Outcome):
+                if event.status == "timed_out" and self._left_to_repeat() <= 0:
+                    return  # the search ran out of time, which says nothing of the network
                 trial, index = missing[FIRST_REPEAT - job.number]
                 record = outcome_record(event)
                 self._append("repeat", number=trial.number, index=index, outcome=record)
