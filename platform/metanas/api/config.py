@@ -14,9 +14,30 @@ from metanas.core.errors import ConfigError, JournalError
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
+DEFAULTS = {
+    "space": "cnn",
+    "estimator": "train",
+    "epochs": 5,
+    "final_epochs": "3x",
+    "executor": "tune",
+}
+TABLE_DEFAULTS = {
+    "space": "table",
+    "estimator": "table",
+    "epochs": 1,
+    "final_epochs": "1",
+    "executor": "inline",
+}
+"""The same where the task is a table: nothing is trained, and a row is read in no time."""
+
+TABLE = re.compile(r"(?P<path>.*\.(?:parquet|pq)):(?P<target>[^/]+)")
+
+
 @dataclass(frozen=True)
 class SearchConfig:
     """What a user asks for, under the names of the command line.
+
+    What is left out of `DEFAULTS` is filled in.
 
     Raises:
         ConfigError: If a value is out of range.
@@ -24,24 +45,27 @@ class SearchConfig:
 
     task: str
     where: str = ""
-    space: str = "cnn"
+    space: str = ""
     strategy: str = "evolution"
-    estimator: str = "train"
+    estimator: str = ""
     objective: tuple[str, ...] = ()
     trials: int = 24
-    epochs: int = 5
-    final_epochs: str = "3x"
+    epochs: int = field(default=None)  # type: ignore[assignment] # until `__post_init__`
+    final_epochs: str = ""
     repeats: int = 0
     max_seconds: float | None = None
     max_trial_seconds: float | None = None
     workers: int = 0
-    executor: str = "tune"
+    executor: str = ""
     seed: int = 0
     name: str = ""
     set: tuple[tuple[str, str], ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for key, value in TABLE_DEFAULTS.items() if table_of(self.task) else DEFAULTS.items():
+            if getattr(self, key) in (None, ""):
+                object.__setattr__(self, key, value)
         lows = (("trials", 1), ("epochs", 1), ("workers", 0), ("seed", 0), ("repeats", 0))
         for key, low in lows:
             if getattr(self, key) < low:
@@ -74,6 +98,9 @@ class SearchConfig:
         """Under which its trials are stored."""
         if not is_file(self.task):
             return self.task.rpartition(":")[2]
+        table = table_of(self.task)
+        if table is not None:
+            return f"{Path(table[0]).stem}-{table[1]}"
         value = self.where.partition("=")[2]
         path = Path(self.task).expanduser()
         return (path.name if path.is_dir() else path.stem) + (f"-{value}" if value else "")
@@ -82,6 +109,12 @@ class SearchConfig:
 def path_of(task: str) -> str:
     """TASK as it is stored: a path whole, so that it is found from any working directory."""
     return str(Path(task).expanduser().absolute()) if is_file(task) else task
+
+
+def table_of(task: str) -> tuple[str, str] | None:
+    """The file and the task of a TASK such as ``t.parquet:cifar100``; None for any other."""
+    match = TABLE.fullmatch(task)
+    return None if match is None else (match["path"], match["target"])
 
 
 def is_file(task: str) -> bool:

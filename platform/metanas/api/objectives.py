@@ -98,7 +98,7 @@ def choose(config: SearchConfig, task: Task, references: Mapping[str, Reference]
             measured.append(references[each.name])
         deciding.append(_limited(objective, each))
     names = [objective.name for objective in deciding]
-    others = [references[name] for name in MEASURED if name not in names]
+    others = [references[name] for name in MEASURED if name not in names and not task.recorded]
     return Chosen(tuple(deciding), (*measured, *others))
 
 
@@ -110,7 +110,7 @@ def _plugin(name: str, task: Task, references: Mapping[str, Reference]) -> Objec
         known = {*metrics, *(listed.name for listed in listing("objectives"))}
         raise ConfigError(f"no objective '{name}' on task '{task.name}'{unknown(name, known)}")
     objective = objective_of(references[name])
-    if objective.measure is None:
+    if objective.measure is None or task.recorded is not None:
         raise ConfigError(
             f"task '{task.name}' does not report objective '{name}'; it reports "
             f"{', '.join(metrics)}"

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metanas.api.config import SearchConfig, is_file
+from metanas.api.config import SearchConfig, is_file, table_of
 from metanas.api.objectives import bare_references, choose, objective_of, wanted
 from metanas.api.probing import probe
 from metanas.core.errors import ConfigError, unknown
@@ -55,14 +55,17 @@ def assemble(config: SearchConfig) -> Parts:
     space = space_of(references["space"])
     strategy = resolve(references["strategy"])
     task = task_of(references["task"], config.task_name())
-    task.load(config.seed)
+    _check_estimator(config.estimator, task)
+    if task.recorded is None:
+        task.load(config.seed)
     chosen = choose(config, task, references)
     objectives = chosen.deciding
     plan = _plan(config, references, chosen.measured)
     resolve(references["estimator"])()
     if references["space"].source is not None:
         probe(space, task, references["space"].name)
-    strategy(Context(space, objectives, config.epochs, config.seed))
+    exact = task.recorded is not None
+    strategy(Context(space, objectives, config.epochs, config.seed, exact))
     isolated = resolve(reference("executors", config.executor)).isolated
     if plan.resources and not isolated:
         raise ConfigError(
@@ -84,8 +87,17 @@ def assemble(config: SearchConfig) -> Parts:
         workers=(config.workers or len(os.sched_getaffinity(0))) if isolated else 1,
         max_seconds=config.max_seconds,
         max_trial_seconds=config.max_trial_seconds,
+        exact=exact,
     )
     return Parts(found, task)
+
+
+def _check_estimator(name: str, task: Task) -> None:
+    """A task of rows is trained on, and a table of results is read."""
+    if (name == "table") != (task.recorded is not None):
+        what = "has rows to train on" if task.recorded is None else "is a table of results"
+        other = "train" if task.recorded is None else "table"
+        raise ConfigError(f"task '{task.name}' {what}: estimator is '{name}', expected '{other}'")
 
 
 def plan_of(config: SearchConfig) -> Plan:
@@ -207,6 +219,8 @@ def references_of(config: SearchConfig) -> dict[str, Reference]:
         if part not in options:
             raise ConfigError(f"--set {key}: no part '{part}'{unknown(part, options)}")
         options[part][option] = value
+    if config.space == "table":
+        options["space"] |= options["task"]
     if "split_seed" in options_of(bare["estimator"]):
         options["estimator"].setdefault("split_seed", config.seed)
     return {
@@ -219,6 +233,11 @@ def _reader(config: SearchConfig) -> tuple[str, dict[str, Any]]:
     """The plug-in that reads a task, and its options."""
     from metanas.core.plugins import readers
 
+    table = table_of(config.task)
+    if table is not None:
+        if config.where:
+            raise ConfigError(f"--where picks rows of images, and '{config.task}' is a table")
+        return "table", {"path": table[0], "target": table[1]}
     if not is_file(config.task):
         if config.where:
             raise ConfigError(f"--where picks rows of a file, and task '{config.task}' is none")

@@ -98,7 +98,7 @@ class Found:
 def search(
     task: str | Path | Arrays | Sequence[Any],
     *,
-    space: str | Space = "cnn",
+    space: str | Space = "",
     objective: str | Sequence[str] = (),
     set: Mapping[str, Any] | None = None,
     home: str | Path | None = None,

@@ -13,9 +13,9 @@ from metanas.core.errors import ConfigError
 @click.command("search")
 @click.argument("task")
 @click.option("--where", default="", metavar="C=V", help="Keep rows of a file with this value.")
-@click.option("--space", default="cnn", show_default=True, help="What is searched.")
+@click.option("--space", default="", help="What is searched. [default: cnn, or a table's rows]")
 @click.option("--strategy", default="evolution", show_default=True, help="How.")
-@click.option("--estimator", default="train", show_default=True, help="How they are judged.")
+@click.option("--estimator", default="", help="How they are judged. [default: train, or table]")
 @click.option(
     "--objective",
     multiple=True,
@@ -23,10 +23,8 @@ from metanas.core.errors import ConfigError
     help="What decides; repeated for several. [default: the task's own metric]",
 )
 @click.option("--trials", default=24, show_default=True, help="How many architectures.")
-@click.option("--epochs", default=5, show_default=True, help="Of each training.")
-@click.option(
-    "--final-epochs", default="3x", show_default=True, help="Of the winner's; 0 for none."
-)
+@click.option("--epochs", type=int, help="Of each training. [default: 5, or 1 on a table]")
+@click.option("--final-epochs", default="", help="Of the winner's; 0 for none. [default: 3x]")
 @click.option("--repeats", default=0, metavar="R", help="Train the three best R times more.")
 @click.option(
     "--max-seconds",
@@ -37,7 +35,9 @@ from metanas.core.errors import ConfigError
 @click.option("--max-trial-seconds", type=float, metavar="T", help="For one trial.")
 @click.option("--workers", default=0, metavar="N", help="Trials at a time. [default: all CPUs]")
 @click.option(
-    "--executor", default="tune", show_default=True, help="tune or pool (both Ray), or inline."
+    "--executor",
+    default="",
+    help="tune or pool (both Ray), or inline. [default: tune, or inline on a table]",
 )
 @click.option("--seed", default=0, show_default=True, help="Decides all randomness.")
 @click.option("--name", default="", help="Of the search. [default: derived, unique]")

@@ -54,15 +54,18 @@ class Evaluation:
         status: Status = "completed"
         error = ""
         weights: bytes | None = None
+        cost_s: float | None = None
         try:
             for report in self._reports(job, started):
                 metrics, weights = report.metrics, report.weights
-                yield replace(report, weights=None)
+                cost_s = report.cost_s if cost_s is None else cost_s + (report.cost_s or 0.0)
+                yield replace(report, weights=None, cost_s=None)
         except (GeneratorExit, KeyboardInterrupt):
             raise
         except BaseException as caught:  # noqa: BLE001 - however a training ends, the search goes on
             status, error = _status(caught, job)
-        yield Outcome(status, metrics, time.monotonic() - started, error, weights)
+        seconds = time.monotonic() - started if cost_s is None else cost_s
+        yield Outcome(status, metrics, seconds, error, weights)
 
     def _reports(self, job: Job, started: float) -> Iterator[Report]:
         proposal = proposal_from(job.proposal, self.space)
@@ -84,7 +87,7 @@ class Evaluation:
             for name, value in report.metrics.items():
                 if not math.isfinite(value):
                     raise DivergedError(f"{name} is {value} after epoch {report.epoch}")
-            yield Report(report.epoch, dict(report.metrics), time.time(), report.weights)
+            yield replace(report, metrics=dict(report.metrics), time_s=time.time())
 
 
 @contextlib.contextmanager

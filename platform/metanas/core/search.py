@@ -66,6 +66,7 @@ class Search:
         workers: How many jobs run at a time.
         max_seconds: For the search, the winner's training included.
         max_trial_seconds: For one trial.
+        exact: As in `Context`: whether results belong to exact values, not to networks.
 
     Raises:
         ConfigError: If a number is below what it can be.
@@ -85,6 +86,7 @@ class Search:
     workers: int = 1
     max_seconds: float | None = None
     max_trial_seconds: float | None = None
+    exact: bool = False
 
     def __post_init__(self) -> None:
         lows = {"trials": 1, "epochs": 1, "final_epochs": 0, "seed": 0, "workers": 1, "repeats": 0}
@@ -168,7 +170,7 @@ class _Loop:
             number for number in history.open if history.starts[number] >= INTERRUPTIONS[isolated]
         }
         self.strategy = search.strategy(
-            Context(search.space, search.objectives, search.epochs, search.seed)
+            Context(search.space, search.objectives, search.epochs, search.seed, search.exact)
         )
         for trial in self.trials:
             self._learn(trial)
@@ -214,7 +216,7 @@ class _Loop:
             self._append("proposed", proposal=record, id=proposal.architecture.id)
             for tracker in self.trackers:
                 tracker.started(proposal)
-            known = self.known.get(_network(proposal))
+            known = self.known.get(self._network(proposal))
             if proposal.number in self.suspects:
                 self._end(proposal, Outcome("crashed", {}, 0.0, "took the search down each time"))
             elif known is not None:
@@ -272,10 +274,17 @@ class _Loop:
     def _learn(self, trial: Trial) -> None:
         self.strategy.tell(trial)
         if trial.status in REPEATABLE:
-            self.known.setdefault(_network(trial.proposal), trial)
+            self.known.setdefault(self._network(trial.proposal), trial)
         value = cost(self.search.objectives[0], trial.metrics)
         if not trial.failed and trial.curve and value < self.best_cost:
             self.best_cost, self.epoch_s = value, trial.seconds / len(trial.curve)
+
+    def _network(self, proposal: Proposal) -> tuple[Any, ...]:
+        """Equal for proposals that would get the same result."""
+        architecture = proposal.architecture
+        settings = json.dumps(dict(proposal.settings), sort_keys=True)
+        what = architecture.key if self.search.exact else architecture.id
+        return what, proposal.epochs, settings, proposal.parent
 
     # -- the time limit ----------------------------------------------------------
 
@@ -398,8 +407,3 @@ class _Loop:
 
     def _append(self, event: str, **content: Any) -> None:
         self.journal.append({"event": event, "time_s": time.time(), **content})
-
-
-def _network(proposal: Proposal) -> tuple[Any, ...]:
-    settings = json.dumps(dict(proposal.settings), sort_keys=True)
-    return proposal.architecture.id, proposal.epochs, settings, proposal.parent

@@ -17,12 +17,14 @@ import numpy as np
 import numpy.typing as npt
 
 from metanas.core.objective import Objective
+from metanas.core.space import Values
 
 if TYPE_CHECKING:
     import torch
 
 Loss = Callable[["torch.Tensor", "torch.Tensor"], "torch.Tensor"]
 Score = Callable[["torch.Tensor", "torch.Tensor"], Mapping[str, float]]
+Records = Callable[[Values, bool], "Recorded | None"]
 Augment = Callable[["torch.Tensor", "torch.Generator"], "torch.Tensor"]
 
 
@@ -59,6 +61,19 @@ class Data:
 
 
 @dataclass(frozen=True)
+class Recorded:
+    """What is known of an architecture without training it.
+
+    Args:
+        metrics: Finite.
+        cost_s: What its training took, in seconds; None where nobody wrote it down.
+    """
+
+    metrics: Mapping[str, float]
+    cost_s: float | None = None
+
+
+@dataclass(frozen=True)
 class Task:
     """What a network is searched for.
 
@@ -73,6 +88,9 @@ class Task:
         metrics: What `score` gives, the deciding one first.
         augment: Varies a training batch, or None.
         facts: Small facts for records: number of rows a part, names of classes, ...
+        recorded: ``recorded(values, final)`` gives what was measured of an architecture, on
+            test where `final`, or None where nothing was; for a task that is a table of
+            results and has no rows to train on.
     """
 
     name: str
@@ -85,3 +103,4 @@ class Task:
     metrics: tuple[Objective, ...]
     augment: Augment | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    recorded: Records | None = None

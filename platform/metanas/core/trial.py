@@ -62,12 +62,15 @@ class Report:
         metrics: Finite.
         time_s: When, in seconds since 1970.
         weights: A safetensors file's content, in the last report of a winner's training.
+        cost_s: What it cost, where that is not the time that passed: a record is read in no
+            time, and tells what its training took.
     """
 
     epoch: int
     metrics: Mapping[str, float]
     time_s: float = 0.0
     weights: bytes | None = None
+    cost_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
