@@ -64,9 +64,7 @@ def table(*, path: str = "", target: str = "", measure: str = "") -> Task:
     )
 
 
-def _costs(
-    found: Table, task: TableTask, column: str, rows: npt.NDArray[np.intp]
-) -> list[str]:
+def _costs(found: Table, task: TableTask, column: str, rows: npt.NDArray[np.intp]) -> list[str]:
     def complete(values: Floats) -> bool:
         return bool(np.isfinite(values[rows]).all())
 

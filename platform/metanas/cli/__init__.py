@@ -18,6 +18,7 @@ COMMANDS = {
     "export": "Write the winner as code and weights that need torch alone.",
     "retrain": "Train the winner afresh on other data.",
     "list": "List what there is: tasks, spaces, strategies, searches, ...",
+    "bench": "Compare strategies on a table of finished trainings.",
     "check": "Check that a plug-in keeps the laws of its kind.",
     "doctor": "Look at whether searches will work here.",
     "ui": "Open MLflow's page on the trials.",

@@ -82,6 +82,14 @@ def _flat(table: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     return pairs
 
 
+def pair(text: str) -> tuple[str, str]:
+    """``KEY=VALUE`` of a ``--set``."""
+    key, separator, value = text.partition("=")
+    if not separator or not key:
+        raise ConfigError(f"--set is '{text}', expected KEY=VALUE")
+    return key, value
+
+
 def print_result(finished: Finished, as_json: bool) -> None:
     """The result on standard output: for a person, or as JSON on its last line.
 

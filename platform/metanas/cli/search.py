@@ -6,8 +6,7 @@ from typing import Any
 
 import click
 
-from metanas.cli._options import config_option, home_option, json_option, print_result
-from metanas.core.errors import ConfigError
+from metanas.cli._options import config_option, home_option, json_option, pair, print_result
 
 
 @click.command("search")
@@ -54,16 +53,9 @@ def COMMAND(as_json: bool, home: str | None, settings: tuple[str, ...], **given:
     from metanas.api import SearchConfig, home_folder, search
     from metanas.cli._running import watched
 
-    config = SearchConfig(set=tuple(_pair(text) for text in settings), **given)
+    config = SearchConfig(set=tuple(pair(text) for text in settings), **given)
     folder = home_folder(home)
     finished = watched(lambda console: search(config, folder, console), folder)
     print_result(finished, as_json)
     if finished.result.best is None:
         raise click.ClickException(f"no trial succeeded, see {finished.log}")
-
-
-def _pair(text: str) -> tuple[str, str]:
-    key, separator, value = text.partition("=")
-    if not separator or not key:
-        raise ConfigError(f"--set is '{text}', expected KEY=VALUE")
-    return key, value

@@ -105,9 +105,12 @@ class Executor(Protocol):
     Every job that it took gets exactly one outcome, also one whose process died.
     """
 
-    isolated: bool
-    """Whether an evaluation runs in another process: several at a time, and none can take the
-    search down."""
+    @property
+    def isolated(self) -> bool:
+        """Whether an evaluation runs in another process.
+
+        Then several run at a time, and none can take the search down.
+        """
 
     def open(self, workers: int) -> None:
         """Start or join what it needs, so that what is missing shows before anything runs.

@@ -15,9 +15,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import permutations, product
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from metanas.core.space import Value
+from metanas.core.errors import ConfigError
+from metanas.core.space import Choice, Space, Value, Values
+
+if TYPE_CHECKING:
+    from torch import nn
 
 EDGES: tuple[tuple[int, int], ...] = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
 NAMES: tuple[str, ...] = tuple(f"e{source}{target}" for source, target in EDGES)
@@ -28,6 +32,31 @@ INPUT = -1
 
 Terms = Counter[int]
 Form = list[Any]
+
+
+def cell_space(name: str, choices: Sequence[str], *, channels: int, cells: int) -> Space:
+    """The space of cells with these operations on their edges.
+
+    Args:
+        name: Of the space; options of its plug-in are told under it.
+        choices: The operations.
+        channels: Of the first stage.
+        cells: A stage.
+
+    Raises:
+        ConfigError: If either number is below 1.
+    """
+    for option, value in (("channels", channels), ("cells", cells)):
+        if value < 1:
+            raise ConfigError(f"{name}.{option} is {value}, expected at least 1")
+
+    def build(values: Values, shape: tuple[int, ...], outputs: int) -> nn.Module:
+        from metanas.spaces._cell_network import CellNetwork
+
+        return CellNetwork(operations(values), shape, outputs, channels, cells)
+
+    edges = tuple(Choice(edge, tuple(choices)) for edge in NAMES)
+    return Space(name, edges, build, canonical=canonical)
 
 
 def operations(values: Mapping[str, Value]) -> tuple[str, ...]:

@@ -1,0 +1,143 @@
+"""A bench: every strategy with every seed on one table, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from metanas.bench.replay import ROW, SUGGESTION_S, Replay
+from metanas.bench.scores import Floats, Standing, scores, so_far, standing
+from metanas.core.errors import ConfigError
+from metanas.core.plugins import Reference, resolve
+from metanas.core.protocols import Context, Executor
+from metanas.core.trial import Job, Outcome, Report
+from metanas.tables import load
+
+
+@dataclass(frozen=True)
+class Benched:
+    """What came of it.
+
+    Args:
+        record: As ``metanas bench --json`` prints it.
+        standing: Of the table's values.
+        rows: By strategy and seed, the rows that were evaluated, in order.
+        trials: How many evaluations each had.
+        unit: Of the measure.
+    """
+
+    record: dict[str, Any]
+    standing: Standing
+    rows: Mapping[str, Sequence[Sequence[int]]]
+    trials: int
+
+    def regrets(self, name: str) -> Floats:
+        """``[s, t]``: a strategy's normalised regret after each evaluation."""
+        return self.standing.regret(so_far(self.standing, self.rows[name], self.trials))
+
+
+def bench(
+    replay: Replay,
+    seeds: int,
+    executor: Executor,
+    workers: int,
+    told: Callable[[str], None] = lambda _: None,
+) -> Benched:
+    """Replay every strategy with seeds 0, 1, ...
+
+    Args:
+        replay: On what, and which strategies.
+        seeds: How many.
+        executor: Runs a replay as a job; its number of workers changes no result.
+        workers: How many at a time.
+        told: Called with a strategy's name for each replay that has ended.
+
+    Raises:
+        ConfigError: If a strategy cannot work on the table, or fails on it.
+        DataError: If there is no such table, task or column.
+    """
+    if seeds < 1 or replay.trials < 1:
+        raise ConfigError(
+            f"bench has {seeds} seeds and {replay.trials} trials, expected at least 1"
+        )
+    space, task = replay.parts()
+    for found in replay.strategies.values():
+        resolve(found)(Context(space, task.metrics[:1], 1, 0, exact=True))
+    wanted = [(name, seed) for seed in range(seeds) for name in replay.strategies]
+    rows: dict[tuple[str, int], list[int]] = {}
+    took: dict[str, list[float]] = {name: [] for name in replay.strategies}
+    left = iter(enumerate(wanted))
+
+    def next_job() -> Job | None:
+        number, (name, seed) = next(left, (-1, ("", 0)))
+        return Job(number, {"strategy": name}, seed) if number >= 0 else None
+
+    def on_event(job: Job, event: Report | Outcome) -> None:
+        name, seed = wanted[job.number]
+        if isinstance(event, Report):
+            rows.setdefault((name, seed), []).append(int(event.metrics[ROW]))
+            return
+        if event.status != "completed":
+            raise ConfigError(f"strategy '{name}' fails with seed {seed}: {event.error}")
+        if (name, seed) not in rows:
+            raise ConfigError(f"strategy '{name}' proposes nothing with seed {seed}")
+        took[name].append(event.metrics[SUGGESTION_S])
+        told(name)
+
+    executor.open(workers)
+    executor(replay, next_job, on_event, workers=workers)
+    return _benched(replay, seeds, rows, took)
+
+
+def _benched(
+    replay: Replay,
+    seeds: int,
+    rows: Mapping[tuple[str, int], Sequence[int]],
+    took: Mapping[str, Sequence[float]],
+) -> Benched:
+    table = load(replay.path)
+    about = table.task(replay.target)
+    column = table.measure(about, replay.measure)
+    test = table.read(about.test) if about.test else None
+    _, task = replay.parts()
+    of = standing(table.read(column), task.metrics[0], test)
+    by_name = {name: [rows[name, seed] for seed in range(seeds)] for name in replay.strategies}
+    figures = {
+        name: scores(of, found, replay.trials) | {SUGGESTION_S: float(np.median(took[name]))}
+        for name, found in by_name.items()
+    }
+    record = {
+        "table": table.name,
+        "target": replay.target,
+        "measure": column,
+        "sources": [],
+        "trials": replay.trials,
+        "seeds": seeds,
+        "strategies": figures,
+    }
+    return Benched(record, of, by_name, replay.trials)
+
+
+def references(names: Sequence[str], settings: Sequence[tuple[str, str]]) -> dict[str, Reference]:
+    """Strategies by the names that results are told under, with options ``NAME.option``.
+
+    Raises:
+        ConfigError: If one is named twice, or an option is of none of them.
+        PluginError: If there is no such strategy.
+    """
+    from metanas.core.errors import unknown
+    from metanas.core.plugins import reference
+
+    bare = {name.rpartition(":")[2]: name for name in names}
+    if len(bare) < len(names):
+        raise ConfigError(f"--strategy names one twice: {', '.join(names)}")
+    options: dict[str, dict[str, str]] = {name: {} for name in bare}
+    for key, value in settings:
+        owner, _, option = key.rpartition(".")
+        if owner not in options:
+            raise ConfigError(f"--set {key}: no strategy '{owner}'{unknown(owner, options)}")
+        options[owner][option] = value
+    return {name: reference("strategies", whole, options[name]) for name, whole in bare.items()}

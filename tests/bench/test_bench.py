@@ -1,0 +1,192 @@
+"""Benches from end to end, on small tables and on the published ones."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from helpers import SHARED
+from made_tables import described, small, write
+from metanas.bench import Replay, bench, references
+from metanas.cli.bench import COMMAND
+from metanas.core.errors import ConfigError, DataError, MetanasError
+from metanas.executors.inline import Inline
+
+NASBENCH201 = SHARED / "tables" / "nasbench201.parquet"
+needs_tables = pytest.mark.skipif(not NASBENCH201.exists(), reason="needs ../shared/tables")
+
+Run = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """The command in this process; its JSON."""
+
+    def called(*arguments: str) -> dict[str, Any]:
+        given = [*arguments, "--home", str(tmp_path / "home"), "--json"]
+        result = CliRunner().invoke(COMMAND, given, catch_exceptions=False, standalone_mode=False)
+        found: dict[str, Any] = json.loads(result.stdout.splitlines()[-1])
+        return found
+
+    return called
+
+
+def untimed(record: dict[str, Any]) -> dict[str, Any]:
+    for found in record["strategies"].values():
+        assert found.pop("seconds_per_suggestion") >= 0
+    return record
+
+
+def plain(path: Path, **changed: Any) -> str:
+    """64 rows of three choices, worth the sum of their options."""
+    about = described({name: ["0", "1", "2", "3"] for name in "abc"}, **changed)
+    grid = np.stack(np.meshgrid(*[np.arange(4)] * 3), axis=-1).reshape(-1, 3)
+    columns: dict[str, Any] = {
+        f"choice.{name}": grid[:, at].astype(str) for at, name in enumerate("abc")
+    }
+    columns["t.score_pct"] = grid.sum(axis=1).astype(float)
+    return str(write(path, about, columns))
+
+
+def test_the_record_has_all_that_it_promises(run: Run, tmp_path: Path) -> None:
+    table = plain(tmp_path / "t.parquet")
+    record = run(table, "--target", "t", "--strategy", "random", "--seeds", "3", "--workers", "1")
+    about = {key: record[key] for key in ("table", "target", "measure", "sources")}
+    assert about == {"table": "small", "target": "t", "measure": "t.score_pct", "sources": []}
+    assert (record["trials"], record["seeds"], list(record["strategies"])) == (100, 3, ["random"])
+    found = record["strategies"]["random"]
+    assert set(found) == {
+        "evaluations_to_top_0.1pct",
+        "evaluations_to_best",
+        "normalized_regret",
+        "normalized_regret_by_seed",
+        "mean_rank",
+        "test_of_pick",
+        "seconds_per_suggestion",
+    }
+    assert len(found["normalized_regret_by_seed"]["100"]) == 3
+    picture = tmp_path / "home" / "bench" / "small-t.score_pct-100.png"
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_every_proposal_counts_also_of_a_row_that_was_proposed_before(tmp_path: Path) -> None:
+    replay = Replay(str(small(tmp_path / "t.parquet")), "t", "", 40, references(["random"], []))
+    rows = bench(replay, 2, Inline(), 1).rows["random"]
+    assert [len(seed) for seed in rows] == [40, 40]
+    assert {row for seed in rows for row in seed} == {0, 1, 2}
+
+
+def test_rows_of_one_network_keep_their_own_values(tmp_path: Path) -> None:
+    """Two cells that are one network are two rows, and their results differ."""
+    names = ("e01", "e02", "e12", "e03", "e13", "e23")
+    same = [("none",) * 6, ("none", "none", "none", "none", "none", "nor_conv_3x3")]
+    columns: dict[str, Any] = {
+        f"choice.{name}": [cell[at] for cell in same] for at, name in enumerate(names)
+    }
+    columns["t.score_pct"] = [1.0, 2.0]
+    operations = ["none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"]
+    about = described(dict.fromkeys(names, operations), space="nasbench201")
+    path = str(write(tmp_path / "t.parquet", about, columns))
+    replay = Replay(path, "t", "", 30, references(["random"], []))
+    assert set(bench(replay, 1, Inline(), 1).rows["random"][0]) == {0, 1}
+
+
+def test_evolution_beats_random_where_every_choice_adds_its_part(run: Run, tmp_path: Path) -> None:
+    options = ["--strategy", "evolution", "--strategy", "random", "--workers", "1"]
+    record = run(plain(tmp_path / "t.parquet"), "--target", "t", *options, "--seeds", "20")
+    found = record["strategies"]
+    mean = {name: found[name]["evaluations_to_best"]["mean"] for name in found}
+    assert mean["evolution"] < mean["random"]
+
+
+def test_a_table_of_one_row_is_solved_at_once(run: Run, tmp_path: Path) -> None:
+    columns = {"choice.a": ["x"], "t.score_pct": [1.0]}
+    path = str(write(tmp_path / "t.parquet", described({"a": ["x"]}), columns))
+    record = run(path, "--target", "t", "--seeds", "2", "--workers", "1")
+    assert list(record["strategies"]) == ["surrogate", "evolution", "local", "random"]
+    for found in record["strategies"].values():
+        assert found["evaluations_to_best"] == {"median": 1.0, "mean": 1.0, "reached": 1.0}
+        assert found["normalized_regret"]["100"] == 0.0
+
+
+def test_less_is_better_of_a_metric_to_minimise(run: Run, tmp_path: Path) -> None:
+    path = plain(tmp_path / "t.parquet", tasks={"t": {"metric": "t.score_pct", "goal": "min"}})
+    record = run(path, "--target", "t", "--strategy", "local", "--seeds", "5", "--workers", "1")
+    assert record["strategies"]["local"]["evaluations_to_best"]["reached"] == 1.0
+
+
+OWN = """
+from metanas.core.space import check
+from metanas.core.trial import Proposal
+
+
+class Own:
+    def __init__(self, context, *, fails=False):
+        self.context, self.fails = context, fails
+
+    def ask(self, number, pending):
+        if self.fails and number == 3:
+            raise KeyError("in the middle")
+        options = {c.name: c.options[number % len(c.options)] for c in self.context.space.choices}
+        return Proposal(number, check(self.context.space, options), self.context.epochs)
+
+    def tell(self, trial):
+        pass
+"""
+
+
+def test_a_users_own_strategy_is_compared(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(OWN)
+    own = ["--strategy", f"{tmp_path}/own.py:Own", "--seeds", "2", "--workers", "1"]
+    table = plain(tmp_path / "t.parquet")
+    record = run(table, "--target", "t", *own)
+    assert record["strategies"]["Own"]["evaluations_to_best"]["median"] == 4.0
+    with pytest.raises(ConfigError, match="strategy 'Own' fails with seed 0: KeyError"):
+        run(table, "--target", "t", *own, "--set", "Own.fails=true")
+
+
+REFUSED = {
+    "sources": (["--sources", "u"], ConfigError, "--sources needs the meta-learner"),
+    "task": (["--target", "u"], DataError, "no task 'u'"),
+    "measure": (["--measure", "speed"], DataError, "no column 'speed'"),
+    "strategy": (["--strategy", "rondom"], MetanasError, "did you mean 'random'"),
+    "twice": (["--strategy", "random", "--strategy", "random"], ConfigError, "one twice"),
+    "seeds": (["--seeds", "0"], ConfigError, "0 seeds"),
+    "option": (["--set", "random.speed=3"], MetanasError, "speed"),
+    "owner": (["--set", "nobody.speed=3"], ConfigError, "no strategy 'nobody'"),
+    "workers": (["--workers", "-1"], ConfigError, "--workers is -1"),
+    "picture": (["--picture", "/proc/no/picture.png"], ConfigError, "--picture"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_cannot_be_is_refused_in_one_line(run: Run, tmp_path: Path, what: str) -> None:
+    given, kind, message = REFUSED[what]
+    named = ["--strategy", "random"] if "--strategy" not in given else []
+    workers = ["--workers", "1"] if "--workers" not in given else []
+    with pytest.raises(kind, match=message) as caught:
+        run(plain(tmp_path / "t.parquet"), "--target", "t", *named, *workers, *given)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_the_number_of_workers_changes_nothing_but_times(run: Run) -> None:
+    given = ["nasbench201", "--target", "cifar10", "--seeds", "4", "--trials", "40"]
+    one, again, two = (untimed(run(*given, "--workers", count)) for count in ("1", "1", "2"))
+    assert one == again
+    assert one == two
+
+
+@needs_tables
+@pytest.mark.slow
+def test_nasbench201s_second_measure_is_the_twelfth_epoch(run: Run) -> None:
+    given = [str(NASBENCH201), "--target", "cifar10", "--seeds", "2", "--workers", "1"]
+    record = run(*given, "--strategy", "random", "--measure", "valid_accuracy_12ep_pct")
+    assert record["measure"] == "cifar10.valid_accuracy_12ep_pct"
