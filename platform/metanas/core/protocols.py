@@ -22,12 +22,22 @@ class Context:
 
     The number of trials is not part of it: a search that is extended must go on as one
     that was longer from the start.
+
+    Args:
+        space: What is searched.
+        objectives: What decides.
+        epochs: Of each training.
+        seed: Decides all randomness.
+        exact: Whether each combination of values has a result of its own, even where
+            several are the same network, as the rows of a table have. Otherwise a network
+            that was evaluated is answered from memory.
     """
 
     space: Space
     objectives: tuple[Objective, ...]
     epochs: int
     seed: int
+    exact: bool = False
 
 
 class Strategy(Protocol):

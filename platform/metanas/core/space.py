@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metanas.core.errors import SpaceError
+from metanas.core.graph import Graph
 
 if TYPE_CHECKING:
     from torch import nn
@@ -93,9 +94,14 @@ class Space:
             architectures exactly when they are the same network. Without it every
             combination of values is a network of its own.
         allowed: Whether a combination of values is a member. Without it all are.
+        members: All that `allowed` lets pass, where they can be listed: sampling then costs
+            the same however few they are.
+        graph: Gives the operations of an architecture and how they are joined, equal up to
+            the numbering for architectures that are the same network. Strategies that learn
+            describe an architecture by it, and without it by its choices.
 
     Raises:
-        SpaceError: If there are no choices, or two of one name.
+        SpaceError: If there are no choices, or two of one name, or no members.
     """
 
     name: str
@@ -103,6 +109,8 @@ class Space:
     build: Build
     canonical: Callable[[Values], Any] | None = None
     allowed: Callable[[Values], bool] | None = None
+    members: Sequence[Values] | None = field(default=None, repr=False)
+    graph: Callable[[Values], Graph] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "choices", tuple(self.choices))
@@ -111,10 +119,18 @@ class Space:
             raise SpaceError(f"space '{self.name}' has no choices")
         if len(set(names)) < len(names):
             raise SpaceError(f"space '{self.name}' has two choices of one name: {names}")
+        if self.members is not None and not len(self.members):
+            raise SpaceError(f"space '{self.name}' has no members")
+
+    def __hash__(self) -> int:
+        # Members are mappings, which cannot be hashed; equality compares them.
+        return hash((self.name, self.choices))
 
     @property
     def size(self) -> int:
-        """Number of combinations of options, allowed or not."""
+        """Number of members where they are listed, else of combinations, allowed or not."""
+        if self.members is not None:
+            return len(self.members)
         return math.prod(len(choice.options) for choice in self.choices)
 
 
@@ -192,6 +208,8 @@ def sample(space: Space, rng: np.random.Generator) -> Architecture:
     Raises:
         SpaceError: If 10,000 draws in a row are not allowed.
     """
+    if space.members is not None:
+        return Architecture(space, space.members[int(rng.integers(len(space.members)))])
     for _ in range(SAMPLING_TRIES):
         picks = rng.integers([len(choice.options) for choice in space.choices])
         values = {

@@ -17,15 +17,13 @@ from functools import lru_cache
 from itertools import permutations, product
 from typing import Any
 
+from metanas.core.graph import INPUT, Graph
 from metanas.core.space import Value
 
 EDGES: tuple[tuple[int, int], ...] = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
 NAMES: tuple[str, ...] = tuple(f"e{source}{target}" for source, target in EDGES)
 NODES = 4
 NONE, SKIP = "none", "skip_connect"
-INPUT = -1
-"""Stands for the cell's input among the terms; objects are numbered from 0."""
-
 Terms = Counter[int]
 Form = list[Any]
 
@@ -41,12 +39,24 @@ def canonical(values: Mapping[str, Value]) -> Form:
     Objects are numbered in an order that depends only on the form; equal for two cells
     exactly when one becomes the other by renaming objects.
     """
-    return _canonical(operations(values))
+    return _canonical(graph(values))
+
+
+def graph(values: Mapping[str, Value]) -> Graph:
+    """The cell's operation objects as a graph, in the order of their edges."""
+    return _graph(operations(values))
 
 
 @lru_cache(maxsize=65_536)
-def _canonical(edge_operations: tuple[str, ...]) -> Form:
+def _graph(edge_operations: tuple[str, ...]) -> Graph:
     kinds, inputs, output = objects(edge_operations)
+    taken = tuple(tuple(sorted(terms.elements())) for terms in inputs)
+    return Graph(tuple(kinds), taken, tuple(sorted(output.elements())))
+
+
+@lru_cache(maxsize=65_536)
+def _canonical(cell: Graph) -> Form:
+    kinds, inputs, output = cell.operations, [Counter(t) for t in cell.inputs], Counter(cell.output)
     return min(_written(order, kinds, inputs, output) for order in _orders(kinds, inputs, output))
 
 

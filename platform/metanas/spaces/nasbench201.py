@@ -39,7 +39,7 @@ def nasbench201(*, channels: int = 8, cells: int = 1) -> Space:
         return CellNetwork(_cells.operations(values), shape, outputs, channels, cells)
 
     choices = tuple(Choice(name, OPERATIONS) for name in _cells.NAMES)
-    return Space("nasbench201", choices, build, canonical=_cells.canonical)
+    return Space("nasbench201", choices, build, canonical=_cells.canonical, graph=_cells.graph)
 
 
 SPACE = nasbench201
