@@ -230,7 +230,7 @@ def test_list_names_what_there_is(home: Path) -> None:
     for kind, known in (
         ("tasks", {"digits", "folder", "mnist5k", "npz", "parquet"}),
         ("spaces", {"cnn", "nasbench201"}),
-        ("strategies", {"evolution", "local", "random"}),
+        ("strategies", {"evolution", "local", "random", "surrogate"}),
         ("executors", {"inline", "pool", "tune"}),
         ("objectives", {"accuracy", "activation_mb", "flops", "latency_ms", "params"}),
     ):

@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metanas.core.errors import SpaceError
+from metanas.core.graph import Graph
 
 if TYPE_CHECKING:
     from torch import nn
@@ -95,6 +96,9 @@ class Space:
         allowed: Whether a combination of values is a member. Without it all are.
         members: All that `allowed` lets pass, where they can be listed: sampling then costs
             the same however few they are.
+        graph: Gives the operations of an architecture and how they are joined, equal up to
+            the numbering for architectures that are the same network. Strategies that learn
+            describe an architecture by it, and without it by its choices.
 
     Raises:
         SpaceError: If there are no choices, or two of one name, or no members.
@@ -106,6 +110,7 @@ class Space:
     canonical: Callable[[Values], Any] | None = None
     allowed: Callable[[Values], bool] | None = None
     members: Sequence[Values] | None = field(default=None, repr=False)
+    graph: Callable[[Values], Graph] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "choices", tuple(self.choices))
@@ -116,6 +121,10 @@ class Space:
             raise SpaceError(f"space '{self.name}' has two choices of one name: {names}")
         if self.members is not None and not len(self.members):
             raise SpaceError(f"space '{self.name}' has no members")
+
+    def __hash__(self) -> int:
+        # Members are mappings, which cannot be hashed; equality compares them.
+        return hash((self.name, self.choices))
 
     @property
     def size(self) -> int:

@@ -18,6 +18,7 @@ from itertools import permutations, product
 from typing import TYPE_CHECKING, Any
 
 from metanas.core.errors import ConfigError
+from metanas.core.graph import INPUT, Graph
 from metanas.core.space import Choice, Space, Value, Values
 
 if TYPE_CHECKING:
@@ -27,9 +28,6 @@ EDGES: tuple[tuple[int, int], ...] = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2
 NAMES: tuple[str, ...] = tuple(f"e{source}{target}" for source, target in EDGES)
 NODES = 4
 NONE, SKIP = "none", "skip_connect"
-INPUT = -1
-"""Stands for the cell's input among the terms; objects are numbered from 0."""
-
 Terms = Counter[int]
 Form = list[Any]
 
@@ -56,7 +54,7 @@ def cell_space(name: str, choices: Sequence[str], *, channels: int, cells: int) 
         return CellNetwork(operations(values), shape, outputs, channels, cells)
 
     edges = tuple(Choice(edge, tuple(choices)) for edge in NAMES)
-    return Space(name, edges, build, canonical=canonical)
+    return Space(name, edges, build, canonical=canonical, graph=graph)
 
 
 def operations(values: Mapping[str, Value]) -> tuple[str, ...]:
@@ -70,12 +68,24 @@ def canonical(values: Mapping[str, Value]) -> Form:
     Objects are numbered in an order that depends only on the form; equal for two cells
     exactly when one becomes the other by renaming objects.
     """
-    return _canonical(operations(values))
+    return _canonical(graph(values))
+
+
+def graph(values: Mapping[str, Value]) -> Graph:
+    """The cell's operation objects as a graph, in the order of their edges."""
+    return _graph(operations(values))
 
 
 @lru_cache(maxsize=65_536)
-def _canonical(edge_operations: tuple[str, ...]) -> Form:
+def _graph(edge_operations: tuple[str, ...]) -> Graph:
     kinds, inputs, output = objects(edge_operations)
+    taken = tuple(tuple(sorted(terms.elements())) for terms in inputs)
+    return Graph(tuple(kinds), taken, tuple(sorted(output.elements())))
+
+
+@lru_cache(maxsize=65_536)
+def _canonical(cell: Graph) -> Form:
+    kinds, inputs, output = cell.operations, [Counter(t) for t in cell.inputs], Counter(cell.output)
     return min(_written(order, kinds, inputs, output) for order in _orders(kinds, inputs, output))
 
 

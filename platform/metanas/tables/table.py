@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal, NoReturn, overload
 
@@ -172,7 +172,7 @@ def space_of_rows(table: Table, numbers: npt.NDArray[np.intp], known: Space | No
         known = Space(table.space or table.name, table.choices, _unbuildable(table))
     whole = len(numbers) == int(np.prod([len(c.options) for c in table.choices], dtype=float))
     if whole:
-        return Space(known.name, table.choices, known.build, known.canonical)
+        return replace(known, choices=table.choices)
     there = np.zeros(len(table), dtype=bool)
     there[numbers] = True
 
@@ -180,8 +180,7 @@ def space_of_rows(table: Table, numbers: npt.NDArray[np.intp], known: Space | No
         row = table.row(values)
         return row is not None and bool(there[row])
 
-    members = Rows(table, numbers)
-    return Space(known.name, table.choices, known.build, known.canonical, allowed, members)
+    return replace(known, choices=table.choices, allowed=allowed, members=Rows(table, numbers))
 
 
 def _fits(table: Table, known: Space) -> bool:

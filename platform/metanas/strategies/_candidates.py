@@ -1,0 +1,96 @@
+"""What a strategy that scores candidates can choose from: all networks, or a pool of likely ones.
+
+Shapes: ``m`` candidates, ``d`` features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
+
+import numpy as np
+import numpy.typing as npt
+
+from metanas.core.space import Architecture, Space, mutate, neighbours, sample
+from metanas.meta.structure import blocks, describe, members
+
+PARENTS, CHILDREN = 20, 20
+"""How many of the best are mutated for a pool, and how often each."""
+SWEPT = 3
+"""All neighbours of so many of the best are in a pool."""
+DRAWN = 600
+"""Uniform draws in a pool."""
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Networks that can be proposed, described.
+
+    Args:
+        features: ``[m, d]``.
+        blocks: Ranges of its columns.
+        numbers: From a network's `Architecture.id` to its row.
+        rows: Gives the architectures that are a network.
+        whole: Whether these are all networks of the space, the same at every call.
+    """
+
+    features: npt.NDArray[np.float64]
+    blocks: tuple[slice, ...]
+    numbers: Mapping[str, int]
+    rows: Callable[[int], Sequence[Architecture]]
+    whole: bool
+
+
+@lru_cache(maxsize=8)
+def all_of(space: Space) -> Candidates | None:
+    """All networks of a small space; None of a larger one."""
+    known = members(space)
+    if known is None:
+        return None
+    rows, of = known.rows, known.of
+
+    def rows_of(number: int) -> list[Architecture]:
+        return [rows[row] for row in of[number]]
+
+    return Candidates(known.features, known.blocks, known.numbers, rows_of, True)
+
+
+def pool_of(
+    space: Space,
+    known: Sequence[Architecture],
+    best: Sequence[Architecture],
+    rng: np.random.Generator,
+) -> Candidates:
+    """A pool for a space too large to list.
+
+    Args:
+        space: All are of.
+        known: What was proposed before; it is in the pool.
+        best: What was best, the best first: neighbours and mutations of it are in the pool.
+        rng: Draws mutations and uniform samples.
+    """
+    held: dict[str, list[Architecture]] = {}
+    for architecture in (*known, *_likely(space, best, rng)):
+        rows = held.setdefault(architecture.id, [])
+        if architecture not in rows:
+            rows.append(architecture)
+    networks = list(held.values())
+    numbers = {key: number for number, key in enumerate(held)}
+    features = describe(space, [rows[0] for rows in networks])
+    return Candidates(features, blocks(space), numbers, networks.__getitem__, False)
+
+
+def _likely(
+    space: Space, best: Sequence[Architecture], rng: np.random.Generator
+) -> Iterator[Architecture]:
+    for centre in best[:SWEPT]:
+        yield from neighbours(centre)
+    for parent in best[:PARENTS]:
+        child = parent
+        for turn in range(CHILDREN):
+            # Every other child is two edits away.
+            child = mutate(child if turn % 2 else parent, rng)
+            yield child
+    yield from islice(iter(lambda: sample(space, rng), None), DRAWN)

@@ -1,0 +1,323 @@
+"""A Gaussian process over the architectures' structure, and expected improvement.
+
+What was told is turned into normal scores, so no unit and no outlier matters; a failed
+trial learns as the worst value seen. Candidates are scored by the logarithm of expected
+improvement (Ament et al. 2023, "Unexpected Improvements to Expected Improvement for Bayesian
+Optimization"), those whose evaluation runs count as evaluated with the value that is
+expected of them (Ginsbourger et al. 2010, "Kriging is well-suited to parallelize
+optimization", the kriging believer). No network is proposed twice, unless the context says
+that each combination of values has a result of its own.
+
+With several objectives each proposal serves its own weighing of them, as in ParEGO (Knowles
+2006). An objective with a limit has a process of its own, and the score is multiplied by
+the probability that the limit is kept (Gardner et al. 2014, "Bayesian Optimization with
+Inequality Constraints").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import log_ndtr
+
+from metanas.core.errors import ConfigError
+from metanas.core.front import wish
+from metanas.core.objective import Objective, excess, weighed
+from metanas.core.protocols import Context
+from metanas.core.space import Architecture, sample
+from metanas.core.trial import Proposal, Trial
+from metanas.models.copula import normal_scores
+from metanas.models.gp import (
+    Kernel,
+    Process,
+    Setting,
+    log_expected_improvement,
+    matern52,
+    settings,
+)
+from metanas.strategies._candidates import Candidates, all_of, pool_of
+
+Array = npt.NDArray[np.float64]
+
+TRIES = 50
+"""How often a random start is drawn again before one that was seen is proposed."""
+SLOPE = 0.05
+"""Weight of the sum beside the largest cost, where several objectives are weighed."""
+PATIENCE = 50
+"""Settings are learnt anew when a trial in so many is new."""
+MOST = 300
+"""From how many trials settings are learnt: half the best, half the latest."""
+
+
+@dataclass(frozen=True)
+class _Scores:
+    """What a proposal decides by.
+
+    Args:
+        log_gain: Expected improvement and probability of keeping the limits, ``[m]``.
+        why: Puts the choice of a candidate in words.
+    """
+
+    log_gain: Array
+    why: Callable[[int], str]
+
+
+class Surrogate:
+    """Model-based search; needs nothing but the architectures' structure.
+
+    Args:
+        context: Of the search.
+        initial: How many random architectures it starts from.
+
+    Raises:
+        ConfigError: If there are fewer than two.
+    """
+
+    def __init__(self, context: Context, *, initial: int = 5) -> None:
+        if initial < 2:
+            raise ConfigError(f"surrogate's initial is {initial}, expected at least 2")
+        self._context = context
+        self._initial = initial
+        self._told: list[Trial] = []
+        self._limited = [each for each in context.objectives if each.limit is not None]
+        self._free = [each for each in context.objectives if each.limit is None]
+        if not self._free:
+            self._free = [context.objectives[0]]
+        self._held: dict[str, tuple[int, Process]] = {}
+
+    def tell(self, trial: Trial) -> None:
+        """It is learnt from when the next proposal is asked for."""
+        self._told.append(trial)
+
+    def ask(self, number: int, pending: Sequence[Proposal]) -> Proposal | None:
+        """A random start, then the candidate of the largest expected improvement.
+
+        None once every network of a small space was proposed.
+        """
+        rng = np.random.default_rng([self._context.seed, number])
+        running = [proposal.architecture for proposal in pending]
+        if number < self._initial:
+            return self._start(number, running, rng, "random start")
+        if sum(not trial.failed for trial in self._told) < 2:
+            return self._start(number, running, rng, "random: nothing to learn from yet")
+        shares = rng.dirichlet(np.ones(len(self._free)))
+        values = self._values(shares, len(self._told))
+        keeping = np.array([self._keeps(trial) for trial in self._told])
+        pool = self._pool(running, np.where(keeping, values, -np.inf), rng)
+        free = self._unseen(pool, running)
+        if not free.any():
+            return None
+        scores = self._scores(pool, running, values, keeping, shares)
+        chosen = int(np.argmax(np.where(free, scores.log_gain, -np.inf)))
+        architecture = self._one_of(pool.rows(chosen), running, rng)
+        return Proposal(number, architecture, self._context.epochs, reason=scores.why(chosen))
+
+    def _start(
+        self, number: int, running: Sequence[Architecture], rng: np.random.Generator, reason: str
+    ) -> Proposal | None:
+        space = self._context.space
+        seen = self._seen(running)
+        architecture = sample(space, rng)
+        for _ in range(TRIES):
+            if self._mark(architecture) not in seen:
+                break
+            architecture = sample(space, rng)
+        else:
+            pool = all_of(space)
+            if pool is not None:
+                left = np.flatnonzero(self._unseen(pool, running))
+                if not len(left):
+                    return None
+                architecture = self._one_of(pool.rows(int(rng.choice(left))), running, rng)
+        return Proposal(number, architecture, self._context.epochs, reason=reason)
+
+    def _mark(self, architecture: Architecture) -> Hashable:
+        """What is never proposed twice."""
+        return architecture if self._context.exact else architecture.id
+
+    def _seen(self, running: Sequence[Architecture]) -> set[Hashable]:
+        told = [trial.proposal.architecture for trial in self._told]
+        return {self._mark(architecture) for architecture in (*told, *running)}
+
+    def _unseen(self, pool: Candidates, running: Sequence[Architecture]) -> npt.NDArray[np.bool_]:
+        """Which candidates may be proposed, ``[m]``."""
+        told = [trial.proposal.architecture for trial in self._told]
+        free = np.ones(len(pool.features), dtype=np.bool_)
+        seen = self._seen(running)
+        for key in {architecture.id for architecture in (*told, *running)} & pool.numbers.keys():
+            number = pool.numbers[key]
+            free[number] = self._context.exact and any(row not in seen for row in pool.rows(number))
+        return free
+
+    def _one_of(
+        self,
+        rows: Sequence[Architecture],
+        running: Sequence[Architecture],
+        rng: np.random.Generator,
+    ) -> Architecture:
+        seen = self._seen(running)
+        left = [row for row in rows if self._mark(row) not in seen]
+        return left[int(rng.integers(len(left)))]
+
+    def _pool(
+        self, running: Sequence[Architecture], ranking: Array, rng: np.random.Generator
+    ) -> Candidates:
+        space = self._context.space
+        small = all_of(space)
+        if small is not None:
+            return small
+        told = [trial.proposal.architecture for trial in self._told]
+        best = [told[position] for position in np.argsort(-ranking, kind="stable")]
+        return pool_of(space, [*told, *running], best, rng)
+
+    def _values(self, shares: Array, count: int) -> Array:
+        """How good the first trials told are, larger is better, ``[count]``."""
+        matrix = np.array([self._costs(objective, count) for objective in self._free]).T
+        if len(self._free) == 1:
+            return -matrix[:, 0]
+        low, high = matrix.min(axis=0), matrix.max(axis=0)
+        scaled = shares * (matrix - low) / np.where(high > low, high - low, 1.0)
+        return np.asarray(-scaled.max(axis=1) - SLOPE * scaled.sum(axis=1))
+
+    def _costs(self, objective: Objective, count: int) -> Array:
+        """Costs of the first trials told on the objective's scale, a failed one's the worst."""
+        told = self._told[:count]
+        measured = np.array([np.inf if t.failed else weighed(objective, t.metrics) for t in told])
+        known = np.isfinite(measured)
+        worst = measured[known].max() if known.any() else 0.0
+        return np.where(known, measured, worst)
+
+    def _keeps(self, trial: Trial) -> bool:
+        return not trial.failed and not any(excess(o, trial.metrics) for o in self._limited)
+
+    def _scores(
+        self,
+        pool: Candidates,
+        running: Sequence[Architecture],
+        values: Array,
+        keeping: npt.NDArray[np.bool_],
+        shares: Array,
+    ) -> _Scores:
+        log_kept = np.zeros(len(pool.features))
+        for objective in self._limited:
+            log_kept += self._log_kept(objective, pool, running)
+        if not keeping.any():
+            wishes = " and ".join(wish(objective) for objective in self._limited)
+            return _Scores(
+                log_kept,
+                lambda chosen: f"keeps {wishes} with probability {np.exp(log_kept[chosen]):.2g}",
+            )
+        y = normal_scores(values)
+        key = "value" if len(self._free) == 1 else ""
+        mean, deviation = self._believed(
+            key,
+            pool,
+            running,
+            lambda count: normal_scores(self._values(shares, count)),
+            noisy=self._context.exact,
+        )
+        log_gain = log_expected_improvement(mean, deviation, y[keeping].max())
+        best = self._told[int(np.argmax(np.where(keeping, values, -np.inf)))]
+        return _Scores(log_gain + log_kept, partial(self._why, values, y, log_gain, best, shares))
+
+    def _why(
+        self, values: Array, y: Array, log_gain: Array, best: Trial, shares: Array, chosen: int
+    ) -> str:
+        """The gain in the objective's unit, as wide as scores are in it among the better half."""
+        better = y >= np.median(y)
+        slope = values[better].std() / (y[better].std() or 1.0)
+        gain = float(np.exp(log_gain[chosen]) * slope)
+        if len(self._free) == 1:
+            objective = self._free[0]
+            if objective.scale == "log":
+                return f"expected gain {gain:.2g} of {objective.name} over trial {best.number}"
+            unit = f" {objective.unit}" if objective.unit else ""
+            return f"expected gain {gain:.2g}{unit} in {objective.name} over trial {best.number}"
+        pairs = zip(self._free, shares, strict=True)
+        weighing = ", ".join(f"{objective.name} {share:.2f}" for objective, share in pairs)
+        return f"expected gain {gain:.2g} over trial {best.number}, weighing {weighing}"
+
+    def _log_kept(
+        self, objective: Objective, pool: Candidates, running: Sequence[Architecture]
+    ) -> Array:
+        """The logarithm of the probability that each candidate keeps a limit, ``[m]``."""
+        assert objective.limit is not None
+        bound = weighed(objective, {objective.name: objective.limit})
+
+        def target(count: int) -> Array:
+            costs = self._costs(objective, count)
+            return np.asarray((costs - costs.mean()) / (costs.std() or 1.0))
+
+        costs = self._costs(objective, len(self._told))
+        middle, spread = costs.mean(), costs.std() or 1.0
+        mean, deviation = self._believed(objective.name, pool, running, target, noisy=True)
+        return np.asarray(log_ndtr(((bound - middle) / spread - mean) / deviation))
+
+    def _believed(
+        self,
+        key: str,
+        pool: Candidates,
+        running: Sequence[Architecture],
+        target: Callable[[int], Array],
+        *,
+        noisy: bool,
+    ) -> tuple[Array, Array]:
+        """Mean and deviation of a target at all candidates, with the noise or without, ``[m]``."""
+        observed = [pool.numbers[trial.proposal.architecture.id] for trial in self._told]
+        process = self._process(key if pool.whole else "", pool, observed, target)
+        y = target(len(observed))
+        mean, variance = process.predict(y)
+        if running:
+            process = process.copy()
+            busy = [pool.numbers[architecture.id] for architecture in running]
+            for number in busy:
+                process.add(number)
+            _, variance = process.predict(np.append(y, mean[busy]))
+        noise = process.setting.noise * process.setting.variance if noisy else 0.0
+        return mean, np.sqrt(variance + noise)
+
+    def _process(
+        self,
+        key: str,
+        pool: Candidates,
+        observed: Sequence[int],
+        target: Callable[[int], Array],
+    ) -> Process:
+        """The process of a target, kept under its key; made anew where there is none."""
+        count = len(observed) if not key else _learnt_at(len(observed))
+        learnt, process = self._held.get(key, (-1, None))
+        if process is None or learnt != count:
+            kernel = Kernel(matern52, pool.blocks)
+            setting = _setting(pool.features[list(observed[:count])], target(count), kernel)
+            process = Process(pool.features, kernel, setting, observed[:count])
+            if key:
+                self._held[key] = (count, process)
+        for number in observed[process.count :]:
+            process.add(number)
+        return process
+
+
+def _learnt_at(count: int) -> int:
+    """When settings were last learnt: the same however the trials came, one by one or at once."""
+    at = 0
+    while at + 1 + at // PATIENCE <= count:
+        at += 1 + at // PATIENCE
+    return at
+
+
+def _setting(features: Array, y: Array, kernel: Kernel) -> Setting:
+    """The most evident setting."""
+    if len(y) > MOST:
+        chosen = np.argsort(-y, kind="stable")[: MOST // 2]
+        latest = np.setdiff1d(np.arange(len(y)), chosen)[-(MOST - len(chosen)) :]
+        chosen = np.concatenate([chosen, latest])
+        features, y = features[chosen], y[chosen]
+    found = settings(features, y, kernel)
+    return max(found, key=lambda setting: setting.evidence)
+
+
+STRATEGY = Surrogate

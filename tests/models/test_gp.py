@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.integrate import quad
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Matern, WhiteKernel
+
+from metanas.models.gp import (
+    Array,
+    Kernel,
+    Process,
+    Setting,
+    leave_one_out,
+    log_expected_improvement,
+    log_likelihood,
+    matern32,
+    matern52,
+    rbf,
+    settings,
+    squared_distances,
+)
+
+RNG = np.random.default_rng(0)
+C = RNG.normal(size=(40, 3))
+OBSERVED = [3, 17, 5, 29, 8, 11, 22, 36]
+Y = np.sin(C[OBSERVED].sum(axis=1))
+SETTING = Setting(length=1.3, noise=0.05, variance=2.0)
+WHOLE = (slice(0, 3),)
+PEERS = [
+    (rbf, RBF(1.3, "fixed")),
+    (matern32, Matern(1.3, "fixed", nu=1.5)),
+    (matern52, Matern(1.3, "fixed", nu=2.5)),
+]
+
+
+def peer(kernel: object) -> GaussianProcessRegressor:
+    scaled = ConstantKernel(2.0, "fixed") * kernel + WhiteKernel(0.1, "fixed")
+    return GaussianProcessRegressor(scaled, optimizer=None).fit(C[OBSERVED], Y)
+
+
+@pytest.mark.parametrize(("shape", "kernel"), PEERS)
+def test_predictions_are_those_of_scikit_learn(shape, kernel) -> None:
+    mean, variance = Process(C, Kernel(shape, WHOLE), SETTING, OBSERVED).predict(Y)
+    theirs, deviation = peer(kernel).predict(C, return_std=True)
+    np.testing.assert_allclose(mean, theirs, atol=1e-9)
+    # Theirs is of what would be observed, ours of the signal.
+    np.testing.assert_allclose(variance + 0.1, deviation**2, atol=1e-9)
+
+
+@pytest.mark.parametrize(("shape", "kernel"), PEERS)
+def test_the_likelihood_is_that_of_scikit_learn(shape, kernel) -> None:
+    correlation = Kernel(shape, WHOLE)(C[OBSERVED], C[OBSERVED], 1.3)
+    ours = log_likelihood(correlation, Y, noise=0.05, variance=2.0)
+    assert ours == pytest.approx(peer(kernel).log_marginal_likelihood_value_)
+
+
+def test_a_kernel_of_blocks_is_the_mean_of_its_blocks() -> None:
+    both = Kernel(matern52, (slice(0, 1), slice(1, 3)))(C, C[:7], 0.8)
+    parts = [
+        matern52(squared_distances(C[:, block], C[:7, block]) / 0.64)
+        for block in (slice(0, 1), slice(1, 3))
+    ]
+    np.testing.assert_allclose(both, (parts[0] + parts[1]) / 2)
+
+
+def slow(observed: list[int], y: Array) -> tuple[Array, Array]:
+    kernel = Kernel(matern32, WHOLE)
+    inverse = np.linalg.inv(kernel(C[observed], C[observed], 1.3) + 0.05 * np.eye(len(observed)))
+    across = kernel(C[observed], C, 1.3)
+    mean = across.T @ inverse @ y
+    return mean, 2.0 * (1 - np.einsum("nm,nk,km->m", across, inverse, across))
+
+
+def test_adding_one_by_one_is_conditioning_on_all() -> None:
+    grown = Process(C, Kernel(matern32, WHOLE), SETTING, OBSERVED[:2])
+    order = [*OBSERVED, *range(20), 3, 3]
+    for number in order[2:]:
+        grown.add(number)
+    y = np.cos(np.arange(len(order), dtype=float))
+    for got, expected in zip(grown.predict(y), slow(order, y), strict=True):
+        np.testing.assert_allclose(got, expected, atol=1e-8)
+
+
+def test_a_copy_leaves_the_original_alone() -> None:
+    process = Process(C, Kernel(rbf, WHOLE), SETTING, OBSERVED)
+    before = process.predict(Y)
+    copy = process.copy()
+    for number in range(30):
+        copy.add(number)
+    after = process.predict(Y)
+    assert copy.count == 38
+    assert process.count == 8
+    assert all(np.array_equal(one, other) for one, other in zip(before, after, strict=True))
+
+
+def test_leaving_one_out_is_predicting_it_from_the_others() -> None:
+    kernel = Kernel(matern32, WHOLE)
+    mean, variance, log_density = leave_one_out(kernel(C[OBSERVED], C[OBSERVED], 1.3), Y, SETTING)
+    for left in range(len(OBSERVED)):
+        others = [number for place, number in enumerate(OBSERVED) if place != left]
+        means, variances = slow(others, np.delete(Y, left))
+        assert mean[left] == pytest.approx(means[OBSERVED[left]])
+        assert variance[left] == pytest.approx(variances[OBSERVED[left]] + 0.1)
+        expected = -0.5 * np.log(2 * np.pi * variance[left])
+        expected -= 0.5 * (Y[left] - mean[left]) ** 2 / variance[left]
+        assert log_density[left] == pytest.approx(expected)
+
+
+def drawn(length: float, noise: float, count: int = 120) -> tuple[Array, Array]:
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(count, 2))
+    correlation = Kernel(matern52, (slice(0, 2),))(x, x, length)
+    return x, rng.multivariate_normal(np.zeros(count), correlation + noise * np.eye(count))
+
+
+@pytest.mark.parametrize(("length", "noise"), [(0.5, 0.01), (2.7, 0.01), (1.2, 0.3), (1.2, 1.0)])
+def test_evidence_finds_the_setting_that_the_targets_were_drawn_with(length, noise) -> None:
+    x, y = drawn(length, noise)
+    found = max(settings(x, y, Kernel(matern52, (slice(0, 2),))), key=lambda each: each.evidence)
+    assert 0.6 < found.length / length < 1.7
+    assert 0.25 < found.noise / noise < 4
+
+
+def test_evidence_orders_noises_as_the_likelihood_does_with_many_targets() -> None:
+    x, y = drawn(1.2, 0.1)
+    kernel = Kernel(matern52, (slice(0, 2),))
+    found = [each for each in settings(x, y, kernel) if each.length == 1.2]
+    likelihoods = [
+        log_likelihood(kernel(x, x, 1.2), y, each.noise, each.variance) for each in found
+    ]
+    assert np.argmax(likelihoods) == np.argmax([each.evidence for each in found])
+
+
+@pytest.mark.parametrize("z", [-30.0, -5.0, -1.5, -1.0, -0.5, 0.0, 2.0, 8.0])
+def test_expected_improvement_is_its_integral(z: float) -> None:
+    deviation = 0.3
+    mean = 0.7 + z * deviation
+    scale = np.exp(-0.5 * min(z, 0.0) ** 2)
+    whole, _ = quad(
+        lambda t: t * np.exp(-0.5 * (t - z) ** 2 + 0.5 * min(z, 0.0) ** 2), 0, max(z, 0) + 12
+    )
+    expected = np.log(deviation * whole / np.sqrt(2 * np.pi)) + np.log(scale)
+    got = log_expected_improvement(np.array([mean]), np.array([deviation]), 0.7)
+    assert got[0] == pytest.approx(expected, rel=1e-6, abs=1e-6)
+
+
+def test_hopeless_candidates_still_have_an_order() -> None:
+    means = -np.geomspace(1.0, 1e6, 200)
+    logarithms = log_expected_improvement(means, np.full(200, 0.1), 0.0)
+    assert np.isfinite(logarithms).all()
+    assert (np.diff(logarithms) < 0).all()
