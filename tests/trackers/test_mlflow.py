@@ -10,7 +10,6 @@ import pytest
 
 from helpers import last_json, metanas, runs
 from metanas.core.trial import Report
-from metanas.trackers.mlflow import public
 
 SEARCH = ("search", "digits", "--trials", "3", "--epochs", "2", "--executor", "inline", "--json")
 
@@ -74,12 +73,6 @@ def test_while_the_server_is_away_the_search_goes_on_and_nothing_is_lost(home: P
     assert runs(home) == []
     last_json(metanas("resume", "away", "--json", home=home))
     assert len(runs(home)) == 4
-
-
-def test_passwords_are_not_shown() -> None:
-    assert public("http://me:secret@server:5000") == "http://server:5000"
-    assert public("sqlite:////home/a@b/mlflow.db") == "sqlite:////home/a@b/mlflow.db"
-    assert public("sqlite:////tmp/mlflow.db") == "sqlite:////tmp/mlflow.db"
 
 
 def test_a_trial_that_failed_is_a_failed_run(home: Path) -> None:
