@@ -5,13 +5,19 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from helpers import last_json, metanas, runs
-from metanas.core.trial import Report
-from metanas.trackers.mlflow import public
+from metanas.core.space import Choice, Space, check
+from metanas.core.trial import Proposal, Report, Status, Trial, proposal_record, trial_record
 
+SPACE = Space("tiny", (Choice("a", (1, 2)),), lambda *_: None)  # type: ignore[arg-type, return-value]
+CONFIG = {"name": "s", "task_name": "t", "space": "tiny", "strategy": "random", "seed": 0}
+HEADER = {"event": "search", "time_s": 1.0, "id": "x", "version": "0", "config": CONFIG}
+ACCURACY = {"name": "accuracy", "goal": "max"}
+LATENCY = {"name": "latency_ms", "goal": "min", "limit": 5.0}
 SEARCH = ("search", "digits", "--trials", "3", "--epochs", "2", "--executor", "inline", "--json")
 
 
@@ -74,12 +80,6 @@ def test_while_the_server_is_away_the_search_goes_on_and_nothing_is_lost(home: P
     assert runs(home) == []
     last_json(metanas("resume", "away", "--json", home=home))
     assert len(runs(home)) == 4
-
-
-def test_passwords_are_not_shown() -> None:
-    assert public("http://me:secret@server:5000") == "http://server:5000"
-    assert public("sqlite:////home/a@b/mlflow.db") == "sqlite:////home/a@b/mlflow.db"
-    assert public("sqlite:////tmp/mlflow.db") == "sqlite:////tmp/mlflow.db"
 
 
 def test_a_trial_that_failed_is_a_failed_run(home: Path) -> None:
@@ -148,3 +148,140 @@ def test_epochs_of_a_dead_attempt_are_there_once(home: Path) -> None:
     assert (child.info.status, parent.data.tags["metanas.key"]) == ("FINISHED", "search")
     history = MlflowClient(tracking_uri=uri).get_metric_history(child.info.run_id, "accuracy")
     assert [(point.step, point.timestamp) for point in history] == [(1, 21_000), (2, 22_000)]
+
+
+def attempt(number: int, *objectives: Any) -> dict[str, Any]:
+    wanted = list(objectives) or [ACCURACY]
+    event = {"event": "attempt", "number": number, "trials": 9, "objectives": wanted}
+    return event | {"time_s": 10.0 * number + 2}
+
+
+def proposed(number: int, when: float) -> dict[str, Any]:
+    record = proposal_record(Proposal(number, check(SPACE, {"a": 1}), 1))
+    return {"event": "proposed", "time_s": when, "id": "i", "proposal": record}
+
+
+def finished(
+    number: int, when: float, status: Status = "completed", **metrics: float
+) -> dict[str, Any]:
+    proposal = Proposal(number, check(SPACE, {"a": 1}), 1)
+    trial = Trial(proposal, "t", 0, status, metrics, time_s=when)
+    return {"event": "finished", "time_s": when, "trial": trial_record(trial)}
+
+
+def final(number: int, when: float, status: str, **metrics: float) -> dict[str, Any]:
+    outcome = {"status": status, "metrics": metrics, "seconds": 1.0, "error": "oh"}
+    return {"event": "final", "time_s": when, "number": number, "epochs": 1, "outcome": outcome}
+
+
+def by_key(home: Path) -> dict[str, Any]:
+    return {run.data.tags["metanas.key"]: run for run in runs(home)}
+
+
+def projection(home: Path) -> Any:
+    from metanas.trackers._projection import Projection
+
+    return Projection(f"sqlite:///{home}/mlflow.db", home / "artifacts", HEADER)
+
+
+EXTENDED = [
+    HEADER,
+    attempt(0),
+    proposed(0, 3.0),
+    finished(0, 4.0, accuracy=0.5),
+    final(0, 5.0, "completed", accuracy=0.4),
+    {"event": "ended", "time_s": 6.0, "trials": 1},
+    attempt(1),
+    proposed(1, 13.0),
+    finished(1, 14.0, accuracy=0.7),
+    final(1, 15.0, "diverged", accuracy=0.1),
+]
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_where_a_new_winners_training_fails_the_test_scores_keep_their_trial(
+    home: Path, together: bool
+) -> None:
+    project = projection(home)
+    for events in [EXTENDED] if together else [[event] for event in EXTENDED]:
+        project.send(events)
+    parent = by_key(home)["search"]
+    assert parent.data.metrics["test_accuracy"] == 0.4
+    assert parent.data.tags["metanas.best_trial"] == "0"
+    assert parent.data.tags["metanas.final_trial"] == "1"
+    assert parent.data.tags["metanas.final_status"] == "diverged"
+    assert parent.data.tags["metanas.error"] == "oh"
+    assert parent.info.status == "FAILED"
+    again = [attempt(2), final(1, 25.0, "completed", accuracy=0.6)]
+    project.send(again)
+    assert by_key(home)["search"].info.status == "RUNNING"
+    project.send([{"event": "ended", "time_s": 26.0, "trials": 2}])
+    parent = by_key(home)["search"]
+    assert parent.data.metrics["test_accuracy"] == 0.6
+    assert parent.data.tags["metanas.best_trial"] == "1"
+    assert parent.data.tags["metanas.final_status"] == "completed"
+    assert parent.info.status == "FINISHED"
+
+
+INTERRUPTED = [
+    HEADER,
+    attempt(0),
+    proposed(0, 3.0),
+    finished(0, 4.0, accuracy=0.5),
+    proposed(1, 5.0),
+    {"event": "interrupted", "time_s": 6.0, "trials": 1},
+]
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_an_interrupted_search_and_its_open_trial_are_killed_until_it_goes_on(
+    home: Path, together: bool
+) -> None:
+    def states() -> dict[str, str]:
+        return {key: run.info.status for key, run in by_key(home).items()}
+
+    def send(events: list[dict[str, Any]]) -> None:
+        project = projection(home)  # each attempt has a follower, which begins at the begin
+        for batch in [events] if together else [[event] for event in events]:
+            project.send(batch)
+
+    stopped = {"search": "KILLED", "trial/0": "FINISHED", "trial/1": "KILLED"}
+    send(INTERRUPTED)
+    assert states() == stopped
+    send(INTERRUPTED)
+    assert states() == stopped
+    going = [*INTERRUPTED, attempt(1), proposed(1, 13.0)]
+    send(going)
+    assert states() == {"search": "RUNNING", "trial/0": "FINISHED", "trial/1": "RUNNING"}
+    over = [*going, finished(1, 14.0, accuracy=0.6), {"event": "ended", "time_s": 15, "trials": 2}]
+    send(over)
+    assert states() == {"search": "FINISHED", "trial/0": "FINISHED", "trial/1": "FINISHED"}
+
+
+def test_a_search_whose_process_was_killed_does_not_look_running(home: Path) -> None:
+    killed = projection(home)
+    killed.send(INTERRUPTED[:-1])
+    assert {run.info.status for run in runs(home)} == {"RUNNING", "FINISHED"}
+    killed.deliver(home)
+    found = by_key(home)
+    assert found["search"].info.status == found["trial/1"].info.status == "KILLED"
+    assert found["trial/1"].info.end_time == 5_000
+    # Its follower may have read on into the next attempt, and taken that for dead.
+    projection(home).send(INTERRUPTED[:-1])
+    assert by_key(home)["trial/1"].info.status == "RUNNING"
+
+
+def test_the_best_so_far_keeps_the_limits_and_is_one_trial(home: Path) -> None:
+    from mlflow import MlflowClient
+
+    project = projection(home)
+    project.send([HEADER, attempt(0, ACCURACY, LATENCY)])
+    measured = [(0.6, 6.0), (0.5, 4.0), (0.9, 7.0), (0.7, 4.5), (0.4, 1.0)]
+    for number, (accuracy, latency_ms) in enumerate(measured):
+        project.send([proposed(number, 3.0)])
+        project.send([finished(number, 4.0 + number, accuracy=accuracy, latency_ms=latency_ms)])
+    client = MlflowClient(tracking_uri=f"sqlite:///{home}/mlflow.db")
+    parent = by_key(home)["search"].info.run_id
+    for name, values in (("accuracy", [0.5, 0.5, 0.7, 0.7]), ("latency_ms", [4, 4, 4.5, 4.5])):
+        history = client.get_metric_history(parent, f"best.{name}")
+        assert [(p.step, p.value) for p in history] == list(zip(range(2, 6), values, strict=True))

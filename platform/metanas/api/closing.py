@@ -12,6 +12,7 @@ from metanas.core.errors import MetanasError
 
 if TYPE_CHECKING:
     from metanas.api.searching import Finished
+    from metanas.core.history import Final
     from metanas.core.space import Space
     from metanas.core.task import Task
     from metanas.measures.trace import Node
@@ -20,18 +21,29 @@ if TYPE_CHECKING:
 def leave(finished: Finished, home: Path, folder: Path, say: Callable[[str], None]) -> None:
     """Write export and report; what cannot be written is said, and ends nothing.
 
+    An export of an earlier winner is removed where the new one has no trained weights, so
+    that nobody takes the one for the other.
+
     Args:
         finished: The search.
         home: As `home_folder` gives it.
         folder: The search's own.
         say: Told what could not be written, and why.
     """
-    final = finished.result.final
+    final, export = finished.result.final, folder / "export"
     if final is not None and final.weights and final.outcome.status == "completed":
-        _tried(
-            lambda: export_finished(finished, home, folder / "export", onnx=False), "export", say
-        )
+        _tried(lambda: export_finished(finished, home, export, onnx=False), "export", say)
+    elif final is not None:
+        _tried(lambda: _withdraw(export, final, say), "export", say)
     _tried(lambda: report(finished, folder), "report", say)
+
+
+def _withdraw(export: Path, final: Final, say: Callable[[str], None]) -> None:
+    from metanas.export import remove_folder
+
+    if remove_folder(export):
+        how = final.outcome.status.replace("_", " ")
+        say(f"removed {export}, an earlier winner's: training trial {final.number} {how}")
 
 
 def _tried(write: Callable[[], object], what: str, say: Callable[[str], None]) -> None:

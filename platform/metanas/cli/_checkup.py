@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from metanas.trackers._address import public
+
 State = Literal["ok", "warning", "problem"]
 
 ANSWER_S = 5.0
@@ -194,7 +196,7 @@ def look_at_cluster() -> Iterator[Finding]:
         yield Finding("cluster", "ok", f"RAY_ADDRESS={address}: left to Ray")
         return
     remedy = "start the cluster (ray start --head), or unset RAY_ADDRESS"
-    shown = f"RAY_ADDRESS={shown_as(address)}"
+    shown = f"RAY_ADDRESS={public(address)}"
     host, separator, port = address.rpartition("//")[2].rpartition(":")
     if not (separator and port.isdigit() and 0 < int(port) < 65536):
         found = f"{shown} has no port, expected HOST:PORT, ray://HOST:PORT or auto"
@@ -266,15 +268,6 @@ def nearest(path: Path) -> Path:
     """The path, or the nearest folder above it that exists."""
     # os.path's answer is no, not an exception, where a folder on the way cannot be looked into.
     return next((each for each in (path, *path.parents) if os.path.exists(each)), Path("/"))
-
-
-def shown_as(uri: str) -> str:
-    """An address without what may be secret: name, password, and what follows a question mark."""
-    from metanas.trackers.mlflow import public
-
-    scheme, separator, rest = public(uri).partition("?")[0].rpartition("://")
-    # A password with a slash in it makes no valid address, and is none the less a password.
-    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
 
 
 def size_of(count: float) -> str:

@@ -1,7 +1,7 @@
 """Checks of the MLflow that runs go to: a server, a SQLite file, or another database.
 
 MLflow itself is not imported, which would take seconds. No password is shown: every address
-goes through `shown_as`.
+goes through `public`.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from metanas.cli._checkup import ANSWER_S, Finding, home_of, line_of, nearest, shown_as, silent
+from metanas.cli._checkup import ANSWER_S, Finding, home_of, line_of, nearest, silent
 from metanas.cli._checkup_versions import installed
+from metanas.trackers._address import public
 
 PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
@@ -41,14 +42,14 @@ def look_at_tracking(home: str | None) -> Iterator[Finding]:
     elif scheme.partition("+")[0] in PORTS:
         yield _database(uri)
     elif uri.startswith("databricks") or (separator and scheme != "file"):
-        yield Finding("tracking", "ok", f"{shown_as(uri)}, which is not checked")
+        yield Finding("tracking", "ok", f"{public(uri)}, which is not checked")
     else:
         yield _folder(uri)
 
 
 def _server(uri: str) -> Finding:
     """Ask a server for its version."""
-    shown, set_it = shown_as(uri), "MLFLOW_TRACKING_URI"
+    shown, set_it = public(uri), "MLFLOW_TRACKING_URI"
     remedy = f"start that server, or unset {set_it}: runs then go to a file in the home folder"
     try:
         host = urlsplit(uri).hostname or ""
@@ -139,7 +140,7 @@ def _loopback(host: str) -> bool:
 def _sqlite(uri: str) -> Finding:
     """Open a SQLite file, write to it and take that back, and let it check itself."""
     path = Path(uri.partition("://")[2].partition("?")[0].removeprefix("/"))
-    shown = f"sqlite:///{path}"
+    shown = public(uri)
     if str(path) in (".", ":memory:"):
         found = "sqlite in memory: every process would have an MLflow of its own"
         return Finding("tracking", "problem", found, "unset MLFLOW_TRACKING_URI")
@@ -238,7 +239,7 @@ def schemas() -> tuple[str, frozenset[str]]:
 
 def _database(uri: str) -> Finding:
     """Knock at a database server; whether it lets us in shows in a search."""
-    shown = shown_as(uri)
+    shown = public(uri)
     try:
         parts = urlsplit(uri)
         port = parts.port or PORTS[parts.scheme.partition("+")[0]]
@@ -252,11 +253,11 @@ def _database(uri: str) -> Finding:
 
 def _folder(uri: str) -> Finding:
     if os.environ.get("MLFLOW_ALLOW_FILE_STORE", "").lower() in ("true", "1"):
-        return Finding("tracking", "ok", f"{uri}, a folder, which is not checked")
+        return Finding("tracking", "ok", f"{public(uri)}, a folder, which is not checked")
     return Finding(
         "tracking",
         "problem",
-        f"{uri} is a folder, and MLflow writes to no folders any more",
+        f"{public(uri)} is a folder, and MLflow writes to no folders any more",
         "unset MLFLOW_TRACKING_URI, or set it to a server or sqlite:///FILE",
     )
 

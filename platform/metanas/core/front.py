@@ -7,7 +7,8 @@ shows what it costs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -17,7 +18,18 @@ from metanas.core.trial import Trial
 Costs = tuple[float, ...]
 
 
-def costs(objectives: Sequence[Objective], trial: Trial) -> Costs:
+class Measured(Protocol):
+    """What is compared: a trial, or what is left of one."""
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """Final value of everything measured."""
+
+
+M = TypeVar("M", bound=Measured)
+
+
+def costs(objectives: Sequence[Objective], trial: Measured) -> Costs:
     """The trial's cost in each objective; infinite where it was not measured."""
     return tuple(cost(objective, trial.metrics) for objective in objectives)
 
@@ -54,7 +66,7 @@ def front_of(trials: Sequence[Trial], objectives: Sequence[Objective]) -> tuple[
     return tuple(trial for _, trial in front)
 
 
-def pick(front: Sequence[Trial], objectives: Sequence[Objective]) -> tuple[Trial | None, str]:
+def pick(front: Sequence[M], objectives: Sequence[Objective]) -> tuple[M | None, str]:
     """The one of a front that is named the winner, and why.
 
     With limits: of those that keep them all, the best in the objectives that have none.
@@ -86,7 +98,7 @@ def wish(objective: Objective) -> str:
     return f"{objective.name}{'>' if objective.goal == 'max' else '<'}{objective.limit:g}"
 
 
-def knee(front: Sequence[Trial], objectives: Sequence[Objective]) -> Trial:
+def knee(front: Sequence[M], objectives: Sequence[Objective]) -> M:
     """Where the front bends most: the furthest from the plane through its extremes.
 
     Costs are brought to 0 (best) to 1 (worst on the front); in these units that plane is

@@ -104,6 +104,23 @@ def check_place(to: Path) -> None:
         raise ConfigError(f"cannot write {to}: {above} is not writable")
 
 
+def remove_folder(to: Path) -> bool:
+    """Remove an export that no longer holds; whether there was one.
+
+    Raises:
+        ConfigError: If something else lies there or beside it, or it cannot be removed.
+    """
+    if not to.is_dir() or not any(to.iterdir()):
+        return False
+    if to.is_symlink() or not _replaceable(to):
+        raise ConfigError(f"{to} holds what no export wrote, and is left as it is")
+    try:
+        shutil.rmtree(to)
+    except OSError as error:
+        raise ConfigError(f"cannot remove {to}: {error.strerror or error}") from None
+    return True
+
+
 def _replaceable(to: Path) -> bool:
     """Empty, or an export and nothing beside it: what else lies there is not ours to remove."""
     if not to.is_dir():

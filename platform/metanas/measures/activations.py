@@ -13,7 +13,7 @@ import itertools
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-from metanas.measures.latency import device_of, evaluating
+from metanas.measures._running import device_of, evaluating
 
 if TYPE_CHECKING:
     import torch

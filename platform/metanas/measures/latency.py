@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from metanas.core.errors import ConfigError
+from metanas.measures._running import device_of, evaluating
 
 if TYPE_CHECKING:
     import torch
@@ -76,7 +77,8 @@ def latency(
         module: Maps ``[batch, *shape]`` to anything; left as it was.
         shape: Of one input, without the batch.
         batch: Inputs a call.
-        threads: Of torch, on a CPU; set back afterwards.
+        threads: Of torch, on a CPU; set back afterwards. More of them than there are free
+            cores give times that do not repeat.
         device: Where a copy of the module is measured; the module itself, where it is,
             without one.
         budget_s: Seconds after which no block is begun. A machine at rest needs a third.
@@ -104,7 +106,8 @@ def latencies(
         modules: All for inputs of one shape; left as they were; may be empty.
         shape: Of one input, without the batch.
         batch: Inputs a call.
-        threads: Of torch, on a CPU; set back afterwards.
+        threads: Of torch, on a CPU; set back afterwards. More of them than there are free
+            cores give times that do not repeat.
         device: Where copies of the modules are measured; without one each where it is.
         budget_s: Seconds a module after which no round of blocks is begun.
 
@@ -125,27 +128,6 @@ def latencies(
     with evaluating(*timed), _threads(threads), torch.inference_mode():
         subjects = [_subject(module, (batch, *shape)) for module in timed]
         return [_summary(times) for times in _times(subjects, threads, budget_s * len(subjects))]
-
-
-@contextlib.contextmanager
-def evaluating(*modules: nn.Module) -> Iterator[None]:
-    """Evaluation mode, and afterwards the mode that each part of each module had before."""
-    before = [(part, part.training) for module in modules for part in module.modules()]
-    for module in modules:
-        module.eval()
-    try:
-        yield
-    finally:
-        for part, training in before:
-            part.training = training
-
-
-def device_of(module: nn.Module) -> torch.device:
-    """Where a module's first parameter or buffer is; the CPU where it has none."""
-    import torch
-
-    first = next(itertools.chain(module.parameters(), module.buffers()), None)
-    return torch.device("cpu") if first is None else first.device
 
 
 def _copies(modules: Sequence[nn.Module], device: str) -> list[nn.Module]:

@@ -1,7 +1,8 @@
 """The process that brings one search's files to MLflow: ``python -m metanas.trackers._follow``.
 
 It ends when its standard input does and everything is sent (0), or the server stays away
-(3). Standard input ends with the process that started it, however that one ended.
+(3), or refuses what the search left beside its journal (4). Standard input ends with the
+process that started it, however that one ended.
 """
 
 from __future__ import annotations
@@ -19,18 +20,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from metanas.trackers._address import public, without_secrets
 from metanas.trackers._projection import Projection
-from metanas.trackers.mlflow import (
-    AWAY_SECONDS,
-    PROGRESS_FILE,
-    STATE_FILE,
-    public,
-    tracking_uri,
-)
+from metanas.trackers.mlflow import AWAY_SECONDS, PROGRESS_FILE, STATE_FILE, tracking_uri
 
 POLL_S = 0.3
 MOST_EVENTS = 400
 LONGEST_PAUSE_S = 5.0
+LONGEST_REASON = 160
 
 
 class Tail:
@@ -46,6 +43,8 @@ class Tail:
             return []
         events: list[dict[str, Any]] = []
         with open(self.path, "rb") as file:
+            if self.offset > os.fstat(file.fileno()).st_size:  # begun anew
+                self.offset = 0
             file.seek(self.offset)
             while len(events) < MOST_EVENTS and (line := file.readline()).endswith(b"\n"):
                 self.offset += len(line)
@@ -89,13 +88,30 @@ class Follower:
         self.note()
         return True
 
-    def deliver(self) -> None:
-        """Once the search is over: what lies beside its journal."""
-        if self.projection is None:
-            self.projection = self._opened()
-        self.projection.deliver(self.folder)
-        self.delivered = True
+    def deliver(self) -> bool:
+        """Once the search is over: what lies beside its journal; whether it is there now.
+
+        Tried once: a server that took the trials and refuses this would go on to refuse it.
+        What is left is for the next follower, which finds the journal sent.
+        """
+        try:
+            if self.projection is None:
+                self.projection = self._opened()
+            self.projection.deliver(self.folder)
+            self.delivered = True
+        except Exception as error:  # noqa: BLE001 - the search is over, and its history is sent
+            self.failed(error)
         self.note()
+        return self.delivered
+
+    def failed(self, error: Exception) -> None:
+        """Keep what an error says, for the search to show, and all of it for the log."""
+        uri = tracking_uri(self.home)
+        text = "".join(traceback.format_exception(error))
+        print(without_secrets(text, uri), file=sys.stderr, flush=True)
+        # Cut last: half a password would not be known for one.
+        reason = " ".join(without_secrets(str(error), uri).split())[:LONGEST_REASON]
+        self.error = f"{type(error).__name__}: {reason}"
 
     def rewind(self) -> None:
         """Start again from the files' beginning: a batch may have been sent in part."""
@@ -105,7 +121,7 @@ class Follower:
     def note(self) -> None:
         """Write down how far it is, for the search to show."""
         state = {
-            "uri": tracking_uri(self.home),
+            "uri": public(tracking_uri(self.home)),
             "offset": self.sent_offset,
             "trials": 0 if self.projection is None else self.projection.finished,
             "delivered": self.delivered,
@@ -144,28 +160,26 @@ def follow(home: Path, folder: Path) -> int:
     follower = Follower(home, folder)
     ending = False
     failing_since: float | None = None
+    failed_at = 0
     pause = POLL_S
     while True:
         try:
             busy = follower.step()
-            if ending and not busy:
-                follower.deliver()
-            failing_since, pause = None, POLL_S
+            # Begun again it sends what was sent before; only what lies behind shows progress.
+            if not busy or follower.sent_offset > failed_at:
+                failing_since, pause = None, POLL_S
         except Exception as error:  # noqa: BLE001 - whatever ails MLflow, the search goes on
-            traceback.print_exc()
             busy = False
+            failed_at = max(failed_at, follower.sent_offset)
             follower.rewind()
             failing_since = failing_since or time.monotonic()
             pause = min(2 * pause, LONGEST_PAUSE_S)
-            reason = " ".join(str(error).split())[:160]
-            follower.error = f"{type(error).__name__}: {reason}".replace(
-                tracking_uri(home), public(tracking_uri(home))
-            )
+            follower.failed(error)
             follower.note()
-        if ending and failing_since is None and not busy:
-            return 0
-        if ending and failing_since and time.monotonic() - failing_since > AWAY_SECONDS:
-            return 3
+            if ending and time.monotonic() - failing_since > AWAY_SECONDS:
+                return 3
+        if ending and not busy and failing_since is None:
+            return 0 if follower.deliver() else 4
         if ending and not busy:
             time.sleep(min(pause, 1.0))
         elif not ending:

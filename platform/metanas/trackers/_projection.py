@@ -8,24 +8,19 @@ are sent together, so a trial that is over when it is first seen costs three cal
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, RunTag
-from mlflow.exceptions import MlflowException
+from mlflow.entities import Metric, Param
 
+from metanas.core.objective import Objective
+from metanas.trackers._best import Best
 from metanas.trackers._registry import deliver
+from metanas.trackers._runs import ATTEMPT_TAG, Runs
 
-EXPERIMENT_VARIABLE = "MLFLOW_EXPERIMENT_NAME"
-DEFAULT_EXPERIMENT = "metanas"
-ATTEMPT_TAG = "metanas.attempt"
 LONGEST_TAG = 7_500
-PAGE = 1_000
-MOST_METRICS = 900
 SUCCESSES = ("completed", "stopped")
 
 
@@ -56,24 +51,16 @@ class Projection:
     """
 
     def __init__(self, uri: str, artifacts: Path, header: Mapping[str, Any]) -> None:
-        self._client = MlflowClient(tracking_uri=uri)
-        self._header = header
-        self._id = str(header["id"])
-        self._config = header["config"]
-        self._experiment = _experiment(self._client, uri, artifacts)
-        self._runs: dict[str, str] = {}
-        self._over: set[str] = set()
-        self._attempts: dict[str, int] = {}
+        self._runs = Runs(uri, artifacts, header)
         self._attempt = 0
-        self._find()
         self.finished = 0
         self._failed = 0
         self._shown: dict[tuple[int, str], float] = {}
-        self._best: float | None = None
-        self._objective: Mapping[str, Any] | None = None
+        self._best: Best | None = None
+        self._open: dict[int, int] = {}
         self._begun: set[int] = set()
-        self._parent = self._runs.get("search") or self._create_parent()
-        self._log_params()
+        self._running = True
+        self._latest_ms = _ms(header["time_s"])
 
     def send(self, events: Iterable[Mapping[str, Any]]) -> None:
         """Bring events to MLflow, in their order."""
@@ -88,29 +75,42 @@ class Projection:
                 self._progress(children, event, parent_metrics)
             elif kind == "finished":
                 self._finished(children, event, parent_metrics)
-            elif kind in ("attempt", "repeat", "final", "ended"):
-                self._note_attempt(event)
-                endings.append(event)
+            elif kind in ("attempt", "interrupted", "repeat", "final", "ended"):
+                endings.append(self._noted(event))
         for number in sorted(children):
             self._send_child(number, children[number])
-        self._log(self._parent, parent_metrics)
+        self._runs.log(self._runs.parent, parent_metrics)
         for event in endings:
             self._send_parent(event)
 
     def deliver(self, folder: Path) -> None:
-        """Bring the report and the winner that lie in the search's folder."""
-        deliver(self._client, self._parent, folder, self._tags("search"))
+        """The search's process is gone: its last state, and the report and winner in its folder."""
+        if self._running:  # it was killed, or died of a bug
+            self._runs.stop(self._open, self._latest_ms)
+            self._running = False
+        runs = self._runs
+        deliver(runs.client, runs.parent, folder, runs.tags("search"))
 
     # -- reading events ----------------------------------------------------------
 
-    def _note_attempt(self, event: Mapping[str, Any]) -> None:
-        if event["event"] == "attempt":
-            self._attempt, self._objective = int(event["number"]), event["objectives"][0]
+    def _noted(self, event: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What an event of the whole search changes here; with which trials it leaves open."""
+        kind = event["event"]
+        self._latest_ms = _ms(event["time_s"])
+        if kind == "attempt":
+            self._attempt = int(event["number"])
+            self._best = self._best or Best(_objectives(event))
+        open_now = dict(self._open)
+        if kind == "interrupted":  # each that is still open is proposed again
+            self._open.clear()
+        return {**event, "open": open_now}
 
     def _proposed(self, children: dict[int, _Child], event: Mapping[str, Any]) -> None:
         proposal = event["proposal"]
         number = int(proposal["number"])
         self._begun.add(number)
+        self._open[number] = self._attempt
+        self._latest_ms = _ms(event["time_s"])
         child = children.setdefault(number, _Child())
         child.attempt = self._attempt
         child.started_ms = _ms(event["time_s"])
@@ -133,7 +133,7 @@ class Projection:
                 for name, value in event["metrics"].items()
             )
             return
-        if number in self._begun and f"trial/{number}" not in self._over:
+        if number in self._begun and not self._runs.is_over(number):
             child = children.setdefault(number, _Child())
             child.metrics += self._changed(number, event)
 
@@ -153,7 +153,8 @@ class Projection:
         trial = event["trial"]
         number = int(trial["number"])
         child = children.setdefault(number, _Child())
-        child.ended_ms = _ms(event["time_s"])
+        self._open.pop(number, None)
+        child.ended_ms = self._latest_ms = _ms(event["time_s"])
         child.failed = trial["status"] not in SUCCESSES
         for report in trial["curve"]:
             child.metrics += self._changed(number, report)
@@ -180,163 +181,82 @@ class Projection:
         parent.append(Metric("trials", self.finished, when, self.finished))
         if self._failed:
             parent.append(Metric("failed", self._failed, when, self.finished))
-        if self._objective is None:
+        if self._best is None or trial["status"] not in SUCCESSES:
             return
-        objective = self._objective
-        value = trial["metrics"].get(objective["name"])
-        if value is None or trial["status"] not in SUCCESSES:
-            return
-        better = max if objective["goal"] == "max" else min
-        self._best = value if self._best is None else better(self._best, value)
-        parent.append(Metric(f"best.{objective['name']}", self._best, when, self.finished))
+        self._best.add(int(trial["number"]), trial["metrics"])
+        parent.extend(
+            Metric(f"best.{name}", value, when, self.finished)
+            for name, value in self._best.kept().items()
+        )
 
-    # -- writing runs ------------------------------------------------------------
+    # -- sending ------------------------------------------------------------
 
     def _send_child(self, number: int, child: _Child) -> None:
-        key = f"trial/{number}"
-        if key in self._over:
+        if self._runs.is_over(number):
             return
-        if child.params and child.attempt > self._attempts.get(key, child.attempt):
-            self._discard(key)
-        run = self._runs.get(key)
-        if run is None:
-            self._attempts[key] = child.attempt
-            tags = {
-                **self._tags(key),
-                **child.tags,
-                ATTEMPT_TAG: str(child.attempt),
-                "mlflow.parentRunId": self._parent,
-                "mlflow.runName": f"{number} of {self._config['name']}",
-            }
-            run = self._create(key, tags, child.started_ms)
-            child.tags = {}
+        if child.params:
+            run = self._runs.begun(number, child.attempt, child.tags, child.started_ms)
+        else:
+            run = self._runs.child(number) or self._runs.begun(number, child.attempt, {}, 0)
         params = [Param(name, value) for name, value in child.params.items()]
-        tags_left = [RunTag(name, value) for name, value in child.tags.items()]
-        self._log(run, child.metrics, params, tags_left)
+        self._runs.log(run, child.metrics, params, child.tags)
         if child.artifact:
-            self._client.log_text(run, child.artifact, "trial.json")
+            self._runs.client.log_text(run, child.artifact, "trial.json")
         if child.ended_ms:
-            status = "FAILED" if child.failed else "FINISHED"
-            self._client.set_terminated(run, status, child.ended_ms)
-            self._over.add(key)
-
-    def _discard(self, key: str) -> None:
-        """Remove a run whose attempt died: its epochs run again, and would be there twice."""
-        self._client.delete_run(self._runs.pop(key))
+            self._runs.end(number, "FAILED" if child.failed else "FINISHED", child.ended_ms)
 
     def _send_parent(self, event: Mapping[str, Any]) -> None:
-        when = _ms(event["time_s"])
-        if event["event"] == "attempt":
-            self._client.set_tag(self._parent, ATTEMPT_TAG, str(event["number"]))
-            self._client.update_run(self._parent, status="RUNNING")
-        elif event["event"] == "repeat":
+        kind, when = event["event"], _ms(event["time_s"])
+        client, parent = self._runs.client, self._runs.parent
+        if kind == "attempt":
+            client.set_tag(parent, ATTEMPT_TAG, str(event["number"]))
+            client.update_run(parent, status="RUNNING")
+        elif kind == "interrupted":
+            self._runs.stop(event["open"], when)
+        elif kind == "repeat":
             self._log_repeat(event, when)
-        elif event["event"] == "final":
-            outcome = event["outcome"]
-            metrics = outcome["metrics"] if outcome["status"] == "completed" else {}
-            self._log(
-                self._parent,
-                [Metric(f"test_{n}", float(v), when, 0) for n, v in metrics.items()],
-                tags=[
-                    RunTag("metanas.best_trial", str(event["number"])),
-                    RunTag("metanas.final_status", outcome["status"]),
-                ],
-            )
+        elif kind == "final":
+            self._log_final(event, when)
         else:
             status = "FINISHED" if self.finished > self._failed else "FAILED"
-            self._client.set_terminated(self._parent, status, when)
+            client.set_terminated(parent, status, when)
+        self._running = kind in ("attempt", "repeat") or (kind == "final" and _succeeded(event))
+
+    def _log_final(self, event: Mapping[str, Any], when: int) -> None:
+        """The winner's training: `best_trial` is always the one that the test scores are of.
+
+        MLflow takes no metric back: where a search was extended and its new winner's training
+        fails, the scores of the one before stay, and stay under its number.
+        """
+        outcome, number = event["outcome"], str(event["number"])
+        tags = {
+            "metanas.final_trial": number,
+            "metanas.final_status": str(outcome["status"]),
+            "metanas.error": str(outcome.get("error", ""))[:LONGEST_TAG],
+        }
+        if not _succeeded(event):
+            self._runs.log(self._runs.parent, [], tags=tags)
+            self._runs.client.set_terminated(self._runs.parent, "FAILED", when)
+            return
+        tags["metanas.best_trial"] = number
+        scores = outcome["metrics"].items()
+        metrics = [Metric(f"test_{name}", float(value), when, 0) for name, value in scores]
+        self._runs.log(self._runs.parent, metrics, tags=tags)
 
     def _log_repeat(self, event: Mapping[str, Any], when: int) -> None:
-        run = self._runs.get(f"trial/{event['number']}")
+        run = self._runs.child(int(event["number"]))
         if run is not None and event["outcome"]["status"] == "completed":
             metrics = event["outcome"]["metrics"].items()
             step = int(event["index"])
-            self._log(run, [Metric(f"repeat.{n}", float(v), when, step) for n, v in metrics])
-
-    def _log(
-        self,
-        run: str,
-        metrics: list[Metric],
-        params: list[Param] | None = None,
-        tags: list[RunTag] | None = None,
-    ) -> None:
-        if not metrics and not params and not tags:
-            return
-        head, rest = metrics[:MOST_METRICS], metrics[MOST_METRICS:]
-        self._client.log_batch(run, head, params or [], tags or [])
-        if rest:
-            self._log(run, rest)
-
-    def _create_parent(self) -> str:
-        config = self._config
-        tags = self._tags("search") | {"mlflow.runName": str(config["name"])}
-        return self._create("search", tags, _ms(self._header["time_s"]))
-
-    def _log_params(self) -> None:
-        """Each time: a follower may have died between creating the run and this."""
-        skipped = ("name", "sources", "task_name")
-        params = [
-            Param(key, str(value)) for key, value in self._config.items() if key not in skipped
-        ]
-        self._log(self._parent, [], params)
-
-    def _create(self, key: str, tags: Mapping[str, str], started_ms: int) -> str:
-        run: str = self._client.create_run(
-            self._experiment, start_time=started_ms or None, tags=dict(tags)
-        ).info.run_id
-        self._runs[key] = run
-        return run
-
-    def _tags(self, key: str) -> dict[str, str]:
-        config = self._config
-        return {
-            "metanas.search_id": self._id,
-            "metanas.search": str(config["name"]),
-            "metanas.key": key,
-            "metanas.task": str(config["task_name"]),
-            "metanas.space": str(config["space"]),
-            "metanas.strategy": str(config["strategy"]),
-            "metanas.seed": str(config["seed"]),
-            "metanas.version": str(self._header["version"]),
-        }
-
-    def _find(self) -> None:
-        """Look up which runs of this search are there, a page at a time."""
-        token = None
-        while True:
-            page = self._client.search_runs(
-                [self._experiment],
-                f"tags.`metanas.search_id` = '{self._id}'",
-                max_results=PAGE,
-                page_token=token,
-            )
-            for run in page:
-                key = run.data.tags.get("metanas.key", "")
-                self._runs[key] = run.info.run_id
-                self._attempts[key] = int(run.data.tags.get(ATTEMPT_TAG, 0))
-                told = key.startswith("trial/") and "metanas.status" in run.data.tags
-                if told and run.info.status in ("FINISHED", "FAILED"):
-                    self._over.add(key)
-            token = page.token
-            if not token:
-                return
+            self._runs.log(run, [Metric(f"repeat.{n}", float(v), when, step) for n, v in metrics])
 
 
-def _experiment(client: MlflowClient, uri: str, artifacts: Path) -> str:
-    name = os.environ.get(EXPERIMENT_VARIABLE) or DEFAULT_EXPERIMENT
-    found = client.get_experiment_by_name(name)
-    if found is not None:
-        if found.lifecycle_stage == "deleted":
-            client.restore_experiment(found.experiment_id)
-        return str(found.experiment_id)
-    place = artifacts.resolve().as_uri() if uri.startswith("sqlite:") else None
-    try:
-        return str(client.create_experiment(name, artifact_location=place))
-    except MlflowException:
-        found = client.get_experiment_by_name(name)  # another search was faster
-        if found is None:
-            raise
-        return str(found.experiment_id)
+def _objectives(attempt: Mapping[str, Any]) -> tuple[Objective, ...]:
+    return tuple(Objective(**{"unit": "", **each}) for each in attempt["objectives"])
+
+
+def _succeeded(final: Mapping[str, Any]) -> bool:
+    return bool(final["outcome"]["status"] == "completed")
 
 
 def _ms(seconds: Any) -> int:

@@ -9,9 +9,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.progress import TimeElapsedColumn as Elapsed
 
-from metanas.core.objective import Objective, cost
+from metanas.core.objective import Objective
 from metanas.core.search import FINAL, FIRST_REPEAT
 from metanas.core.trial import Proposal, Report, Trial
+from metanas.trackers._best import Best
 
 
 class ConsoleTracker:
@@ -19,7 +20,7 @@ class ConsoleTracker:
 
     Args:
         console: Where to; its terminal decides between a live line and plain ones.
-        objectives: What decides; the first one says what is the best so far.
+        objectives: What decides, with limits: the best so far is what would be picked now.
         trials: How many there will be.
         past: Trials of earlier attempts.
         workers: How many run at a time.
@@ -35,13 +36,12 @@ class ConsoleTracker:
     ) -> None:
         self._console = console
         self._objectives = objectives
-        self._objective = objectives[0]
         self._total = trials
         self._workers = workers
         self._done = len(past)
         self._failed = sum(trial.failed for trial in past)
         self._seconds: list[float] = []
-        self._best: Trial | None = None
+        self._best = Best(objectives)
         for trial in past:
             self._compare(trial)
         self._progress: Progress | None = None
@@ -82,7 +82,7 @@ class ConsoleTracker:
         better = self._compare(trial)
         line = f"trial {trial.number}: {self._outcome(trial)}"
         if better:
-            line += "  best so far"
+            line += "  best so far" if self._best.kept() else "  nearest so far"
         if not self._console.is_terminal or better or trial.failed:
             self.say(f"[{self._done}/{self._total}] {line}{self._left()}")
         self._describe(self._summary())
@@ -94,16 +94,10 @@ class ConsoleTracker:
             self._progress = None
 
     def _compare(self, trial: Trial) -> bool:
-        if trial.failed or trial.cached:
-            return False
-        held = self._best
-        if held is None or self._cost(trial) < self._cost(held):
-            self._best = trial
-            return True
-        return False
-
-    def _cost(self, trial: Trial) -> float:
-        return cost(self._objective, trial.metrics)
+        """Whether it would be named the winner now."""
+        # A cached trial is a network that is there already.
+        new = not trial.failed and not trial.cached
+        return new and self._best.add(trial.number, trial.metrics)
 
     def _outcome(self, trial: Trial) -> str:
         if trial.failed:
@@ -117,10 +111,13 @@ class ConsoleTracker:
         return f"{shown or 'nothing measured'} ({how})"
 
     def _summary(self) -> str:
-        name = self._objective.name
-        best = "none" if self._best is None else f"{self._best.metrics.get(name, 0):.4g}"
+        kept = ", ".join(f"{name} {value:.4g}" for name, value in self._best.kept().items())
+        wishes = self._best.wishes()
+        best = f"best {kept}" if kept else "no best yet"
+        if wishes and not kept and self._best.number is not None:
+            best = f"nothing keeps {wishes} yet"
         failed = f", {self._failed} failed" if self._failed else ""
-        return f"best {name} {best}{failed}{self._left()}"
+        return f"{best}{failed}{self._left()}"
 
     def _left(self) -> str:
         missing = self._total - self._done

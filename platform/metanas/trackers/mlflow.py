@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from metanas.core.trial import Proposal, Report, Trial
+from metanas.trackers._address import HIDDEN
+from metanas.trackers._address import public as public
 
 PROGRESS_FILE = "progress.jsonl"
 STATE_FILE = "mlflow.json"
@@ -59,6 +61,11 @@ class MLflowTracker:
         self._follower: subprocess.Popen[bytes] | None = None
         if over and self._up_to_date():
             return
+        if not over:
+            # Begun anew, before anybody reads it: epochs of trials that an earlier attempt did
+            # not finish run again. One that is over has epochs that may not have been sent.
+            with contextlib.suppress(OSError):
+                (folder / PROGRESS_FILE).write_bytes(b"")
         environment = {
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
@@ -84,8 +91,7 @@ class MLflowTracker:
 
     def _write(self, number: int, report: Report) -> None:
         if self._progress is None:
-            # Begun anew: epochs of trials that an earlier attempt did not finish run again.
-            self._progress = open(self._folder / PROGRESS_FILE, "w", encoding="utf-8")  # noqa: SIM115
+            self._progress = open(self._folder / PROGRESS_FILE, "a", encoding="utf-8")  # noqa: SIM115
         event = {
             "event": "progress",
             "number": number,
@@ -124,8 +130,10 @@ class MLflowTracker:
     def _up_to_date(self) -> bool:
         journal = self._folder / "journal.jsonl"
         state = self._state()
+        place = public(self._uri)
         return (
-            state.get("uri") == self._uri
+            state.get("uri") == place
+            and not place.endswith(HIDDEN)  # it may be another than it was
             and bool(state.get("delivered"))
             and journal.exists()
             and state.get("offset") == journal.stat().st_size
@@ -137,10 +145,3 @@ class MLflowTracker:
         except (OSError, ValueError):
             return {}
         return state if isinstance(state, dict) else {}
-
-
-def public(uri: str) -> str:
-    """The address without a name and password in it."""
-    scheme, separator, rest = uri.partition("://")
-    authority, slash, path = rest.partition("/")
-    return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}"
