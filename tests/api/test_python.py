@@ -137,6 +137,7 @@ PICTURE = np.zeros((4, 4), np.uint8)
         (Broken(), "row 0 of the data set cannot be read: RuntimeError: the disk is gone"),
         ([(PICTURE, None)], "label of row 0 of the data set is None, expected one whole number"),
         ([(PICTURE, 0.5)], "label of row 0 of the data set is 0.5, expected one whole number"),
+        ([(PICTURE, np.zeros((9, 9)))], "label of row 0 of the data set is array...0., 0., 0"),
         ([(PICTURE, [0, 1])], "label of row 0 of the data set is .0, 1., expected one whole"),
         ([("a.png", 0)], "image of row 0 of the data set is <U5 of shape .., expected pixels"),
         ([([[1], [2, 3]], 0)], "'image of row 0 of the data set' cannot be one array"),
@@ -152,12 +153,12 @@ def test_data_that_are_none_are_one_line(home: Path, task: Any, message: str) ->
 def test_labels_may_be_text_numbers_or_tensors() -> None:
     import torch
 
-    from metanas.api.python import _stacked
+    from metanas.api.arrays import arrays_of
 
     labels: list[Any] = ["cat", np.str_("dog")]
-    assert _stacked([(PICTURE, each) for each in labels])[1].tolist() == ["cat", "dog"]
+    assert arrays_of([(PICTURE, each) for each in labels])[1].tolist() == ["cat", "dog"]
     labels = [torch.tensor(0), torch.tensor([1]), np.int64(2), 3, 4.0, True]
-    found = _stacked([(torch.zeros(1, 4, 4, requires_grad=True), each) for each in labels])
+    found = arrays_of([(torch.zeros(1, 4, 4, requires_grad=True), each) for each in labels])
     assert found[0].shape == (6, 4, 4, 1)
     assert found[1].tolist() == [0, 1, 2, 3, 4, 1]
 

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from metanas.api import searching
+from metanas.api.arrays import arrays_of
 from metanas.api.config import SearchConfig
 from metanas.api.exporting import Exported, export_finished, trained
 from metanas.api.home import home_folder
-from metanas.core.errors import ConfigError, DataError
+from metanas.core.errors import ConfigError
 from metanas.core.plugins import executing
 
 if TYPE_CHECKING:
@@ -218,8 +218,7 @@ def _task(task: Any, home: Path) -> str:
     """The task as the command line would name it; arrays are stored first."""
     if isinstance(task, str | Path):
         return str(task)
-    pair = isinstance(task, tuple) and len(task) == 2
-    images, labels = map(_array, task, ("images", "labels")) if pair else _stacked(task)
+    images, labels = arrays_of(task)
     from metanas.tasks.npz import archive
 
     about = repr((images.shape, images.dtype.str, labels.tolist())).encode()
@@ -229,64 +228,3 @@ def _task(task: Any, home: Path) -> str:
     if not path.exists():  # never written over: an earlier search may go on with it
         archive(path, images, labels)
     return str(path)
-
-
-def _stacked(dataset: Any) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """A data set of (image, label): images as arrays, channels last."""
-    if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
-        kind = type(dataset).__name__
-        raise ConfigError(
-            f"task is a {kind}, expected a name, a path, (images, labels) or a data set"
-        )
-    rows = [_row(dataset, row) for row in range(len(dataset))]
-    if not rows:
-        raise DataError("the data set has no rows")
-    shapes = {image.shape for image, _ in rows}
-    if len(shapes) > 1:
-        raise DataError(f"the data set has images of several shapes: {sorted(shapes)[:4]}")
-    return np.stack([image for image, _ in rows]), np.array([label for _, label in rows])
-
-
-def _row(dataset: Any, row: int) -> tuple[npt.NDArray[Any], int | str | bytes]:
-    """One image and its label.
-
-    Raises:
-        DataError: If they are not to be had, or are something else.
-    """
-    place = f"row {row} of the data set"
-    try:
-        found = dataset[row]
-    except Exception as error:
-        text = " ".join(f"{type(error).__name__}: {error}".split())
-        raise DataError(f"{place} cannot be read: {text}") from error
-    if not isinstance(found, tuple | list) or len(found) != 2:
-        raise DataError(f"{place} is a {type(found).__name__}, expected (image, label)")
-    image, label = _array(found[0], f"image of {place}"), _array(found[1], f"label of {place}")
-    if image.ndim not in (2, 3) or image.dtype.kind not in "biuf":
-        shape = list(image.shape)
-        raise DataError(f"image of {place} is {image.dtype} of shape {shape}, expected pixels")
-    value = label.item() if label.size == 1 else None
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if not isinstance(value, int | str | bytes):
-        raise DataError(f"label of {place} is {found[1]!r}, expected one whole number or text")
-    # A tensor is channels first; a picture or an array is as it is.
-    first = _is_tensor(found[0]) and image.ndim == 3
-    return (image.transpose(1, 2, 0) if first else image), value
-
-
-def _array(value: Any, what: str) -> npt.NDArray[Any]:
-    """Anything like an array as one, from whichever device.
-
-    Raises:
-        DataError: If it is none, as lists of several lengths are.
-    """
-    try:
-        return np.asarray(value.detach().cpu() if _is_tensor(value) else value)
-    except (TypeError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(f"arrays: '{what}' cannot be one array: {reason}") from None
-
-
-def _is_tensor(value: Any) -> bool:
-    return type(value).__module__.partition(".")[0] == "torch" and hasattr(value, "detach")
