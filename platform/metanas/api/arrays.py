@@ -93,5 +93,5 @@ def _array(value: Any, what: str) -> Array:
 def _is_tensor(value: Any) -> bool:
     """Without importing torch, of which it may be a subclass."""
     return any(
-        (kind.__module__, kind.__name__) == ("torch", "Tensor") for kind in type(value).mro()
+        (kind.__module__, kind.__name__) == ("torch", "Tensor") for kind in type(value).__mro__
     )
