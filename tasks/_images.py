@@ -25,6 +25,13 @@ LARGEST_SIDE = 64
 WIDE_MODES = ("I", "I;16", "I;16B", "I;16L", "F")
 """Grey of more than 8 bits."""
 GREY_MODES = ("1", "L", *WIDE_MODES)
+DRAFT = 2
+"""A large JPEG is decoded at no less than so many times the size that is wanted."""
+ORIENTATION = 0x0112
+"""The EXIF tag that says how the camera was held."""
+SIDEWAYS = ("TRANSPOSE", "ROTATE_270", "TRANSVERSE", "ROTATE_90")
+TURNS = dict(enumerate(("FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", *SIDEWAYS), start=2))
+"""What brings a picture upright, by the value of the tag."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +82,8 @@ def refuse_where(reader: str, where: str) -> None:
 def decoded(images: Encoded, size: int) -> npt.NDArray[np.uint8]:
     """All images as one array ``[n, channels, height, width]``; one at a time is decoded.
 
-    Grey (one channel) if all of them are, else RGB.
+    Grey (one channel) if all of them are, else RGB. Photos are turned as the camera was
+    held, and what is transparent becomes white.
 
     Args:
         images: All of them.
@@ -110,7 +118,9 @@ def common_sides(sizes: Sequence[tuple[int, int]], size: int) -> tuple[int, int]
 
 def _header(images: Encoded, row: int) -> tuple[str, tuple[int, int]]:
     with _opened(images, row) as picture:
-        return picture.mode, picture.size
+        width, height = picture.size
+        turned = _turn(picture) in SIDEWAYS
+        return picture.mode, (height, width) if turned else (width, height)
 
 
 @contextmanager
@@ -134,12 +144,45 @@ def _opened(images: Encoded, row: int) -> Iterator[Image.Image]:
 
 
 def _brought(picture: Image.Image, mode: str, sides: tuple[int, int]) -> npt.NDArray[np.uint8]:
-    if picture.mode in WIDE_MODES:  # scaled to 8 bits by the largest value
-        from PIL import Image
+    from PIL.Image import Transpose
 
-        values = np.asarray(picture, dtype=np.float64)
-        picture = Image.fromarray((values * (255 / max(values.max(), 1))).astype(np.uint8))
-    converted = picture.convert(mode)
-    if converted.size != sides:
-        converted = converted.resize(sides)
+    turn = _turn(picture)
+    width, height = sides[::-1] if turn in SIDEWAYS else sides
+    # A JPEG is decoded at a fraction of its size; other formats ignore this.
+    picture.draft(None, (DRAFT * width, DRAFT * height))
+    converted = _opaque(picture).convert(mode)
+    if converted.size != (width, height):
+        converted = converted.resize((width, height))
+    if turn:
+        converted = converted.transpose(Transpose[turn])
     return np.asarray(converted, dtype=np.uint8)
+
+
+def _opaque(picture: Image.Image) -> Image.Image:
+    """At most 8 bits a channel, and white where it was transparent.
+
+    The colour below full transparency is often black, as what is drawn on it is.
+    """
+    from PIL import Image
+
+    if picture.mode in WIDE_MODES:  # scaled to 8 bits by the largest value
+        values = np.asarray(picture, dtype=np.float64)
+        return Image.fromarray((values * (255 / max(values.max(), 1))).astype(np.uint8))
+    if not {"A", "a"} & set(picture.getbands()) and "transparency" not in picture.info:
+        return picture
+    layer = picture.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+
+
+def _turn(picture: Image.Image) -> str:
+    """How a picture is to be turned, as the camera was held; "" for not at all.
+
+    As `PIL.ImageOps.exif_transpose`, which fails on some of what cameras write beside it.
+    """
+    # PIL turns a TIFF itself; what comes after a picture's data would have it decoded whole.
+    if "exif" not in picture.info or picture.format == "TIFF":
+        return ""
+    try:
+        return TURNS.get(picture.getexif().get(ORIENTATION, 1), "")
+    except Exception:  # noqa: BLE001 - the picture is whole, whatever these notes are
+        return ""

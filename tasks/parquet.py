@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+NAMED = 20
+"""So many columns are named in a message."""
+
+
 def parquet(*, path: str = "", where: str = "", size: int = 0) -> Task:
     """The task that a file describes.
 
@@ -47,9 +51,13 @@ def _read(path: str, where: str, size: int, state: tuple[int, int]) -> Task:
     table, numbers = _table(path, where)
     for column in ("image", "label"):
         if column not in table.column_names:
+            if b"metanas.table" in (table.schema.metadata or {}):
+                raise DataError(f"{path} is a table of results: name its task, {path}:TASK")
+            names = table.column_names
+            more = f", and {len(names) - NAMED} more" if len(names) > NAMED else ""
             raise DataError(
                 f"{path}: no column '{column}', needed for classification; "
-                f"found: {', '.join(table.column_names)}"
+                f"found: {', '.join(names[:NAMED])}{more}"
             )
         if table[column].null_count:
             row = numbers[table[column].is_null().to_pylist().index(True)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import NoReturn
 
 import numpy as np
@@ -42,12 +43,15 @@ def table(*, path: str = "", target: str = "", measure: str = "") -> Task:
     tested = about.test if column == about.metric else ""
     cost = found.read(about.cost_s) if about.cost_s else None
 
+    digest = hashlib.sha256(found.codes.tobytes() + found.read(column).tobytes())
+
     def recorded(values: Values, final: bool) -> Recorded | None:
         row = found.row(values)
         if row is None or not np.isfinite(metrics[deciding][row]):
             return None
-        taken = {deciding: found.read(tested)} if final else metrics
-        numbers = {objective.name: float(read[row]) for objective, read in taken.items()}
+        test = {deciding: found.read(tested)} if tested else {}
+        taken = test if final else metrics
+        numbers = {o.name: float(read[row]) for o, read in taken.items() if np.isfinite(read[row])}
         return Recorded(numbers, None if cost is None else float(cost[row]))
 
     return Task(
@@ -59,7 +63,7 @@ def table(*, path: str = "", target: str = "", measure: str = "") -> Task:
         loss=_no_rows,
         score=_no_rows,
         metrics=tuple(metrics),
-        facts={"rows": len(rows), "table": path, "column": column, "tested": bool(tested)},
+        facts={"rows": len(rows), "table": path, "column": column, "digest": digest.hexdigest()},
         recorded=recorded,
     )
 

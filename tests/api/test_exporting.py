@@ -184,12 +184,12 @@ def test_retraining_takes_a_task_of_ones_own_from_its_own_file(
     file.write_text(
         "from dataclasses import replace\n"
         "from metanas.tasks.digits import digits\n"
-        "task = replace(digits(), facts={'classes': list('abcdefghij')})\n"
+        "task = replace(digits(), kind='of my own')\n"
     )
     command = ("retrain", "s0", "--data", f"{file}:task", "--epochs", "1")
     last_json(metanas(*command, "--to", str(tmp_path / "out"), "--json", home=searched))
     recipe = json.loads((tmp_path / "out" / "recipe.json").read_text())
-    assert recipe["classes"] == list("abcdefghij")
+    assert recipe["task"]["kind"] == "of my own"
 
 
 def test_every_winner_of_a_search_keeps_its_own_version(searched: Path, tmp_path: Path) -> None:
@@ -214,3 +214,11 @@ def test_every_winner_of_a_search_keeps_its_own_version(searched: Path, tmp_path
         (path,) = place.rglob("recipe.json")
         held[version.tags["metanas.weights"]] = json.loads(path.read_text())["weights_sha256"]
     assert held == {"aaa": "aaa", "bbb": "bbb"}
+
+
+def test_a_home_of_nobody_is_refused_as_a_place_to_write(searched: Path) -> None:
+    process = metanas("export", "s0", "--to", "~nobody-here/x", "--no-onnx", home=searched)
+    assert process.returncode == 1
+    assert process.stderr.splitlines() == [
+        "ConfigError: ~nobody-here/x: there is no folder '~nobody-here' here"
+    ]

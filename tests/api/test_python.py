@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +88,12 @@ def test_a_data_set_of_pytorch_is_searched(home: Path) -> None:
         (stripes(), {"trails": 3}, "search has no option 'trails'. Known: .*trials"),
         (stripes(), {"trials": 0}, "search.trials is 0, expected at least 1"),
         (3, {}, "task is a int, expected a name, a path, "),
+        (stripes(), {"trials": "3"}, "search.trials is '3', expected a whole number"),
+        (stripes(), {"workers": None}, "search.workers is None, expected a whole number"),
+        (stripes(), {"seed": 1.5}, "search.seed is 1.5, expected a whole number"),
+        (stripes(), {"objective": 3}, "search.objective is 3, expected a name or several"),
+        (stripes(), {"set": ["a=1"]}, "search.set is .'a=1'., expected options of parts"),
+        (stripes(), {"space": None}, "search.space is a NoneType, expected a name, a file's"),
         (stripes(), {"objective": "speed"}, "no objective 'speed' on task"),
         (stripes(), {"objective": "accuracy<0.5"}, "of accuracy more is better, expected"),
         (stripes(), {"objective": ["flops", "flops<3"]}, "--objective flops is given 2 times"),
@@ -98,6 +106,106 @@ def test_what_is_wrong_is_said_and_leaves_no_search(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         metanas.search(task, home=home, **{**QUICK, **options})
+    assert list((home / "searches").iterdir()) == []
+
+
+class Broken:
+    """A data set that cannot be read."""
+
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, row: int) -> Any:
+        raise RuntimeError("the disk\nis gone")
+
+
+PICTURE = np.zeros((4, 4), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        (([[1, 2], [3]], [0, 1]), "'images' cannot be one array: .*inhomogeneous"),
+        (([PICTURE] * 2, [[0], [1, 2]]), "'labels' cannot be one array"),
+        (([PICTURE] * 2, [None, 1]), "'labels' is object, expected integers or text"),
+        (([], []), "'images' has shape .0., expected"),
+        (("some", "text"), "'images' has shape .., expected"),
+        ([], "the data set has no rows"),
+        (["a", "b"], "row 0 of the data set is a str, expected .image, label."),
+        ([{"image": 1, "label": 2}], "row 0 of the data set is a dict, expected .image, label."),
+        ({"images": 1}, "row 0 of the data set cannot be read: KeyError: 0"),
+        (Broken(), "row 0 of the data set cannot be read: RuntimeError: the disk is gone"),
+        ([(PICTURE, None)], "label of row 0 of the data set is None, expected one whole number"),
+        ([(PICTURE, 0.5)], "label of row 0 of the data set is 0.5, expected one whole number"),
+        ([(PICTURE, np.zeros((9, 9)))], "label of row 0 of the data set is array...0., 0., 0"),
+        ([(PICTURE, [0, 1])], "label of row 0 of the data set is .0, 1., expected one whole"),
+        ([("a.png", 0)], "image of row 0 of the data set is <U5 of shape .., expected pixels"),
+        ([([[1], [2, 3]], 0)], "'image of row 0 of the data set' cannot be one array"),
+    ],
+)
+def test_data_that_are_none_are_one_line(home: Path, task: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message) as told:
+        metanas.search(task, home=home, **QUICK)
+    assert len(str(told.value).splitlines()) == 1
+    assert list((home / "searches").iterdir()) == []
+
+
+def test_labels_may_be_text_numbers_or_tensors() -> None:
+    import torch
+
+    from metanas.api.arrays import arrays_of
+
+    labels: list[Any] = ["cat", np.str_("dog")]
+    assert arrays_of([(PICTURE, each) for each in labels])[1].tolist() == ["cat", "dog"]
+    labels = [torch.tensor(0), torch.tensor([1]), np.int64(2), 3, 4.0, True]
+    found = arrays_of([(torch.zeros(1, 4, 4, requires_grad=True), each) for each in labels])
+    assert found[0].shape == (6, 4, 4, 1)
+    assert found[1].tolist() == [0, 1, 2, 3, 4, 1]
+
+
+def test_numbers_of_numpy_are_taken_as_options(home: Path) -> None:
+    found = metanas.search(
+        stripes(), home=home, seed=np.int64(2), trials=np.int32(1), final_epochs="0", **QUICK
+    )
+    assert (found.finished.config.seed, len(found.frame())) == (2, 1)
+
+
+SCRIPT = """
+import sys
+
+import metanas
+from metanas import Choice, Space
+from torch import nn
+
+
+def build(values, shape, outputs):
+    return nn.Sequential(nn.Flatten(), nn.Linear(shape[0] * shape[1] * shape[2], outputs))
+
+
+space = Space("mine", (Choice("width", (1, 2)),), build)
+GUARDfound = metanas.search(
+    "digits", space=space, home=sys.argv[1], trials=1, epochs=1, final_epochs="0",
+    executor="inline", progress=False,
+)
+"""
+
+
+@pytest.mark.parametrize("guard", ["", 'if __name__ == "__main__":\n    '])
+def test_a_script_that_defines_its_space_needs_its_guard(
+    home: Path, tmp_path: Path, guard: str
+) -> None:
+    file = tmp_path / "script.py"
+    file.write_text(SCRIPT.replace("GUARD", guard))
+    process = subprocess.run(
+        [sys.executable, str(file), str(home)], capture_output=True, text=True, check=False
+    )
+    if guard:
+        assert process.returncode == 0, process.stderr
+        return
+    assert process.stderr.splitlines()[-1] == (
+        "metanas.core.errors.ConfigError: script.py calls metanas.search while it is read as a "
+        'plug-in: put the call under if __name__ == "__main__":'
+    )
     assert list((home / "searches").iterdir()) == []
 
 

@@ -146,7 +146,10 @@ def test_a_config_file_has_the_same_names(home: Path, tmp_path: Path) -> None:
         (("digits", "--where", "a=b"), "ConfigError: --where picks rows of a file"),
         (("digits", "--final-epochs", "some"), "ConfigError: search.final_epochs is 'some'"),
         (("digits", "--config", "none.toml"), "ConfigError: none.toml: No such file"),
-        (("missing.parquet",), "missing.parquet: No such file or directory"),
+        (("missing.parquet",), "missing.parquet': there is no '"),
+        (("./missing",), "missing': there is no '"),
+        (("~nobody-here/x.parquet",), "~nobody-here/x.parquet: there is no folder '~nobody-here'"),
+        (("~nobody-here/x.py:task",), "ConfigError: ~nobody-here/x.py: there is no folder '~nob"),
         (("digits", "--name", "a/b"), "ConfigError: search.name is 'a/b', expected letters"),
     ],
 )

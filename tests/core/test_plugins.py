@@ -9,6 +9,7 @@ from metanas.core.errors import ConfigError, PluginError
 from metanas.core.plugins import (
     CONSTANTS,
     Reference,
+    executing,
     listing,
     options_of,
     read_source,
@@ -183,3 +184,14 @@ def test_readers_are_known_by_the_suffix_of_a_file() -> None:
     from metanas.core.plugins import readers
 
     assert readers()[".parquet"] == "parquet"
+
+
+def test_a_file_knows_while_it_is_run_that_it_is_a_plug_in(tmp_path: Path) -> None:
+    text = "from metanas.core.plugins import executing\nname = executing()\n"
+    assert resolve(reference("spaces", f"{written(tmp_path, text)}:name")) == "my_net.py"
+    assert executing() == ""
+
+
+def test_a_home_of_nobody_is_refused() -> None:
+    with pytest.raises(ConfigError, match="there is no folder '~nobody-here' here"):
+        read_source("spaces", "~nobody-here/my_net.py:space")

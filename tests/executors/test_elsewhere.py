@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pytest
 
 from metanas.core.errors import ConfigError
 from metanas.core.trial import Job, Outcome, Report
+from metanas.executors._elsewhere import WAIT_S, _patience_s
 from metanas.executors.pool import Pool
 from metanas.executors.tune import Tune
 
@@ -33,6 +35,10 @@ class Measuring:
         import ray
 
         assigned = ray.get_runtime_context().get_assigned_resources()
+        began = time.monotonic()
+        if "measure_s" in job.proposal:
+            time.sleep(job.proposal["measure_s"])
+            return {"began": began, "ended": time.monotonic()}
         if job.number == 1:
             raise ValueError("the phone is off")
         return {f"{resource}_ms": 7.0 + job.number, "assigned": float(resource in assigned)}
@@ -48,7 +54,10 @@ def _by_value() -> Iterator[None]:
 
 
 def outcomes(executor: Any, resource: str, final: bool = False) -> dict[int, Outcome]:
-    jobs = [Job(number, {"epochs": 1}, 0, final=final) for number in range(2)]
+    return ran(executor, resource, [Job(n, {"epochs": 1}, 0, final=final) for n in range(2)])
+
+
+def ran(executor: Any, resource: str, jobs: list[Job]) -> dict[int, Outcome]:
     said: dict[int, Outcome] = {}
 
     def on_event(job: Job, event: Report | Outcome) -> None:
@@ -76,5 +85,35 @@ def test_a_winners_training_is_not_measured(ray_address: str, tmp_path: Path) ->
 
 
 def test_a_resource_that_no_node_has_is_refused(ray_address: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no node of the Ray cluster has a resource 'tablet'"):
+    with pytest.raises(
+        ConfigError, match="no node of the Ray cluster has a resource 'tablet' of at least 1"
+    ):
         outcomes(Tune(str(tmp_path)), "tablet")
+
+
+def test_one_device_measures_one_network_at_a_time(ray_address: str, tmp_path: Path) -> None:
+    jobs = [Job(number, {"epochs": 1, "measure_s": 0.4}, 0) for number in range(3)]
+    said = ran(Pool(str(tmp_path)), "phone", jobs)
+    spans = sorted((o.metrics["began"], o.metrics["ended"]) for o in said.values())
+    assert len(spans) == 3
+    assert all(first[1] <= second[0] for first, second in itertools.pairwise(spans))
+
+
+@pytest.mark.parametrize("executor", [Tune, Pool])
+def test_a_device_that_never_answers_ends_its_trial_and_not_the_search(
+    executor: Any, ray_address: str, tmp_path: Path
+) -> None:
+    jobs = [
+        Job(0, {"epochs": 1, "measure_s": 600.0}, 0, limit_s=0.1),
+        Job(1, {"epochs": 1, "measure_s": 0.0}, 0),
+    ]
+    said = ran(executor(str(tmp_path)), "phone", jobs)
+    assert said[0].status == "crashed"
+    assert "measuring elsewhere failed: no answer from resource 'phone'" in said[0].error
+    assert said[1].status == "completed"  # the device is free again
+
+
+def test_a_measurement_is_waited_for_as_long_as_the_trial_may_take() -> None:
+    assert _patience_s(Job(0, {}, 0), 1000.0) == WAIT_S
+    assert _patience_s(Job(0, {}, 0, limit_s=100.0), 60.0) == pytest.approx(92.5)
+    assert 0 < _patience_s(Job(0, {}, 0, limit_s=1.0), 60.0) < 1

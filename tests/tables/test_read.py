@@ -16,6 +16,7 @@ from metanas.core.errors import DataError, InfeasibleError
 from metanas.core.space import neighbours, sample
 from metanas.spaces.table import table as space_of
 from metanas.tables import load
+from metanas.tasks.parquet import parquet
 from metanas.tasks.table import table as task_of
 from metanas.testing import check_estimator
 
@@ -101,6 +102,20 @@ def test_the_record_is_the_trial(tmp_path: Path) -> None:
         ("score_pct", "max"),
         ("train_time_s", "min"),
     ]
+
+
+def test_a_table_without_its_task_is_no_set_of_images(tmp_path: Path) -> None:
+    path = small(tmp_path / "t.parquet")
+    with pytest.raises(DataError, match=rf"a table of results: name its task, {path}:TASK"):
+        parquet(path=str(path))
+
+
+def test_a_winner_of_a_table_without_test_values_has_none(tmp_path: Path) -> None:
+    task = task_of(path=str(small(tmp_path / "t.parquet")), target="t")
+    assert task.recorded is not None
+    found = task.recorded({"a": "x", "b": "1"}, True)
+    assert found is not None
+    assert found.metrics == {}
 
 
 def test_a_table_keeps_the_laws_of_its_estimator(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from metanas.api.exporting import export_finished
-from metanas.api.parts import references_of, space_of, task_of
+from metanas.api.parts import references_of, space_of, space_reference, task_of
 from metanas.core.errors import MetanasError
 
 if TYPE_CHECKING:
@@ -60,9 +60,8 @@ def report(finished: Finished, folder: Path) -> Path:
     from metanas.report import Story, write_report
 
     config = finished.config
-    references = references_of(config)
-    space = space_of(references["space"])
-    task = task_of(references["task"], config.task_name())
+    space = space_of(space_reference(config))
+    task = task_of(references_of(config)["task"], config.task_name())
     story = Story(
         name=config.name,
         task=task.name,

@@ -10,8 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from metanas.core.errors import ConfigError, JournalError
+from metanas.core.paths import whole
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+WHOLE = {"trials": 1, "epochs": 1, "workers": 0, "seed": 0, "repeats": 0}
+"""Options that are whole numbers, and the least that each can be."""
+SECONDS = ("max_seconds", "max_trial_seconds")
+TEXT = ("task", "where", "space", "strategy", "estimator", "executor", "name")
 
 
 DEFAULTS = {
@@ -63,14 +68,15 @@ class SearchConfig:
     sources: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for key, value in TABLE_DEFAULTS.items() if table_of(self.task) else DEFAULTS.items():
-            if getattr(self, key) in (None, ""):
+        table = isinstance(self.task, str) and table_of(self.task) is not None
+        for key, value in (TABLE_DEFAULTS if table else DEFAULTS).items():
+            if getattr(self, key) == ("" if key != "epochs" else None):
                 object.__setattr__(self, key, value)
-        lows = (("trials", 1), ("epochs", 1), ("workers", 0), ("seed", 0), ("repeats", 0))
-        for key, low in lows:
+        self._check_types()
+        for key, low in WHOLE.items():
             if getattr(self, key) < low:
                 raise ConfigError(f"search.{key} is {getattr(self, key)}, expected at least {low}")
-        for key in ("max_seconds", "max_trial_seconds"):
+        for key in SECONDS:
             limit = getattr(self, key)
             if limit is not None and not limit > 0:
                 raise ConfigError(f"search.{key} is {limit}, expected more than 0")
@@ -79,6 +85,21 @@ class SearchConfig:
                 f"search.name is '{self.name}', expected letters, digits, '.', '_' and '-'"
             )
         self.last_epochs()
+
+    def _check_types(self) -> None:
+        """For programs: the command line gives the right ones."""
+        expected: dict[str, tuple[type | tuple[type, ...], str]] = {
+            **dict.fromkeys(WHOLE, (int, "a whole number")),
+            **dict.fromkeys(SECONDS, ((int, float, type(None)), "seconds or None")),
+            **dict.fromkeys(TEXT, (str, "text")),
+        }
+        for key, (kind, words) in expected.items():
+            value = getattr(self, key)
+            if isinstance(value, bool) or not isinstance(value, kind):
+                raise ConfigError(f"search.{key} is {value!r}, expected {words}")
+        names = self.objective
+        if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
+            raise ConfigError(f"search.objective is {names!r}, expected names")
 
     def last_epochs(self) -> int:
         """Epochs of the winner's training: a number, or a multiple of `epochs` such as 3x."""
@@ -89,8 +110,8 @@ class SearchConfig:
             factor = -1
         if not 0 <= factor < 1e9:
             raise ConfigError(
-                f"search.final_epochs is '{text}', expected a number of epochs or, as '3x', "
-                "a multiple of those of a trial"
+                f"search.final_epochs is {self.final_epochs!r}, expected a number of epochs or, "
+                "as '3x', a multiple of those of a trial"
             )
         return max(1, round(factor)) if factor else 0
 
@@ -102,13 +123,13 @@ class SearchConfig:
         if table is not None:
             return f"{Path(table[0]).stem}-{table[1]}"
         value = self.where.partition("=")[2]
-        path = Path(self.task).expanduser()
-        return (path.name if path.is_dir() else path.stem) + (f"-{value}" if value else "")
+        path = whole(self.task)
+        return (path.name if os.path.isdir(path) else path.stem) + (f"-{value}" if value else "")
 
 
 def path_of(task: str) -> str:
     """TASK as it is stored: a path whole, so that it is found from any working directory."""
-    return str(Path(task).expanduser().absolute()) if is_file(task) else task
+    return str(whole(task)) if is_file(task) else task
 
 
 def table_of(task: str) -> tuple[str, str] | None:

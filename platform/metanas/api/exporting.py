@@ -11,8 +11,18 @@ from typing import TYPE_CHECKING, Any
 from metanas import __version__
 from metanas.api.config import SearchConfig, path_of
 from metanas.api.home import WEIGHTS, existing
-from metanas.api.parts import plan_of, references_of, sources_of_task, space_of, task_of
-from metanas.core.errors import ConfigError, HomeError, TrialError
+from metanas.api.parts import (
+    on_other_data,
+    plan_of,
+    references_of,
+    sources_of_task,
+    space_of,
+    space_reference,
+    task_of,
+)
+from metanas.api.sameness import check_classes, check_fit, classes_of, rows_differ, task_record
+from metanas.core.errors import ConfigError, DataError, HomeError, TrialError
+from metanas.core.paths import expanded, whole
 from metanas.core.search import FINAL
 from metanas.core.trial import Job, Outcome, proposal_record, trial_seed
 
@@ -28,10 +38,17 @@ SAMPLES = 8
 
 @dataclass(frozen=True)
 class Exported:
-    """A folder that was written, and why it has no ONNX file ("" if it has one)."""
+    """A folder that was written.
+
+    Args:
+        folder: Where it is.
+        without_onnx: Why it has no ONNX file; "" if it has one.
+        changed: How the task's rows differ from those of the search; "" if they do not.
+    """
 
     folder: Path
     without_onnx: str
+    changed: str = ""
 
 
 def export(name: str, home: Path, to: Path, *, onnx: bool = True) -> Exported:
@@ -45,6 +62,7 @@ def export(name: str, home: Path, to: Path, *, onnx: bool = True) -> Exported:
 
     Raises:
         HomeError: If there is no such search, or it has no trained winner.
+        DataError: If the task's shape, outputs or classes changed since.
         ConfigError: If the folder cannot be written, or holds something else.
     """
     from metanas.api.searching import show
@@ -59,8 +77,12 @@ def export_finished(finished: Finished, home: Path, to: Path, *, onnx: bool = Tr
     assert best is not None
     assert final is not None
     seed = trial_seed(finished.config.seed, best.number)
-    made = _Made(finished, finished.config, final.epochs, seed, final.outcome.metrics, weights)
-    return _written(made, to, onnx)
+    config = finished.config
+    task = _task(config)
+    check_fit(finished.task, task, f"task '{config.task}'")
+    changed = rows_differ(finished.task, task_record(task, config.seed))
+    made = _Made(finished, config, final.epochs, seed, final.outcome.metrics, weights)
+    return replace(_written(made, task, to, onnx), changed=changed)
 
 
 def retrain(
@@ -73,6 +95,7 @@ def retrain(
     epochs: int,
     seed: int = 0,
     report: Callable[[int, Mapping[str, float]], None] = lambda epoch, metrics: None,
+    say: Callable[[str], None] = lambda text: None,
 ) -> tuple[Exported, dict[str, float]]:
     """Train the winner of a search afresh on other data, and export what comes of it.
 
@@ -85,13 +108,15 @@ def retrain(
         epochs: How long.
         seed: Decides all randomness.
         report: Told after each epoch.
+        say: Told which options of the search's task are left out, as this one has none such.
 
     Returns:
         The folder, and the metrics on the task's test part.
 
     Raises:
         HomeError: If there is no such search, or nothing in it has succeeded.
-        MetanasError: If the data cannot be used, or the training fails; one line says why.
+        MetanasError: If the data cannot be used or has other classes, or the training fails;
+            one line says why.
     """
     from metanas.api.searching import show
 
@@ -99,7 +124,7 @@ def retrain(
         raise ConfigError(f"--epochs is {epochs}, expected at least 1")
     from metanas.export import check_place
 
-    check_place(to.expanduser().resolve())
+    check_place(expanded(to).resolve())
     finished = show(name, home)
     best = finished.result.best
     if best is None:
@@ -107,6 +132,11 @@ def retrain(
     own = {part: text for part, text in finished.config.sources.items() if part != "task"}
     config = replace(finished.config, task=path_of(data), where=where, seed=seed, sources=own)
     config = replace(config, sources={**own, **sources_of_task(config)})
+    config, lacking = on_other_data(config)
+    for option in lacking:
+        say(f"--set {option} of the search is left out: '{data}' has no such option")
+    task = _task(config)
+    check_classes(finished.task, task, f"'{data}'")
     plan = plan_of(config)
     proposal = replace(best.proposal, number=FINAL, epochs=epochs)
     job = Job(FINAL, proposal_record(proposal), seed, final=True)
@@ -119,7 +149,7 @@ def retrain(
     if outcome.status != "completed" or outcome.weights is None:
         raise TrialError(f"the training {outcome.status.replace('_', ' ')}: {outcome.error}")
     made = _Made(finished, config, epochs, seed, outcome.metrics, outcome.weights)
-    return _written(made, to, onnx=True), dict(outcome.metrics)
+    return _written(made, task, to, onnx=True), dict(outcome.metrics)
 
 
 def trained(finished: Finished, home: Path) -> nn.Module:
@@ -130,8 +160,10 @@ def trained(finished: Finished, home: Path) -> nn.Module:
 
     Raises:
         HomeError: If the search has no trained winner, or its file is gone or damaged.
+        DataError: If the task's shape, outputs or classes changed since.
     """
     task = _task(finished.config)
+    check_fit(finished.task, task, f"task '{finished.config.task}'")
     module, mean, deviation = _built(finished, task, _weights(finished, home))
     return _scaled(module, mean, deviation, len(task.shape))
 
@@ -148,10 +180,9 @@ class _Made:
     weights: bytes
 
 
-def _written(made: _Made, to: Path, onnx: bool) -> Exported:
+def _written(made: _Made, task: Task, to: Path, onnx: bool) -> Exported:
     from metanas.export import Winner, write_folder
 
-    task = _task(made.config)
     module, mean, deviation = _built(made.finished, task, made.weights)
     scores = ", ".join(f"test {name} {value:.4f}" for name, value in made.test.items())
     name = made.config.name
@@ -162,10 +193,10 @@ def _written(made: _Made, to: Path, onnx: bool) -> Exported:
         mean=mean,
         deviation=deviation,
         samples=task.load(made.config.seed).test.inputs[:SAMPLES],
-        classes=[str(each) for each in task.facts.get("classes", range(task.outputs))],
+        classes=classes_of(task) or list(map(str, range(task.outputs))),
         recipe=_recipe(made, task),
     )
-    folder = to.expanduser().absolute()
+    folder = whole(to)
     return Exported(folder, write_folder(winner, folder, onnx=onnx))
 
 
@@ -179,12 +210,19 @@ def _built(finished: Finished, task: Task, weights: bytes) -> tuple[nn.Module, A
 
     best = finished.result.best
     assert best is not None
-    space = space_of(references_of(finished.config)["space"])
+    space = space_of(space_reference(finished.config))
     module = space.build(best.proposal.architecture.values, task.shape, task.outputs)
     tensors = load(weights)
     prefix = "model."
     state = {k[len(prefix) :]: t for k, t in tensors.items() if k.startswith(prefix)}
-    module.load_state_dict(state)
+    try:
+        module.load_state_dict(state)
+    except RuntimeError:  # its text names every weight, over many lines
+        shape, outputs = list(task.shape), task.outputs
+        raise DataError(
+            f"the winner's weights do not fit task '{task.name}' of shape {shape} and "
+            f"{outputs} outputs: its data or the space changed since"
+        ) from None
     return module.eval(), tensors["input.mean"], tensors["input.deviation"]
 
 

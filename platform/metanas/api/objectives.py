@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -86,7 +86,8 @@ def choose(config: SearchConfig, task: Task, references: Mapping[str, Reference]
     """Look up what decides a search on a task, and what is measured beside.
 
     Raises:
-        ConfigError: If nobody measures an objective, or its limit has the wrong sign.
+        ConfigError: If nobody measures an objective, its limit has the wrong sign, or it is
+            called as another one or as a metric of the task.
     """
     metrics = {metric.name: metric for metric in task.metrics}
     deciding: list[Objective] = []
@@ -98,8 +99,26 @@ def choose(config: SearchConfig, task: Task, references: Mapping[str, Reference]
             measured.append(references[each.name])
         deciding.append(_limited(objective, each))
     names = [objective.name for objective in deciding]
+    _check_names(names, [each for each in deciding if each.measure is not None], task)
     others = [references[name] for name in MEASURED if name not in names and not task.recorded]
     return Chosen(tuple(deciding), (*measured, *others))
+
+
+def _check_names(names: Sequence[str], measured: Sequence[Objective], task: Task) -> None:
+    """Every value of a trial needs a name of its own: the later one would hide the earlier."""
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(
+                f"--objective: {names.count(name)} objectives are called '{name}', "
+                "expected names that differ"
+            )
+    metrics = {metric.name for metric in task.metrics}
+    for objective in measured:
+        if objective.name in metrics:
+            raise ConfigError(
+                f"--objective: objective '{objective.name}' has the name of a metric that task "
+                f"'{task.name}' reports, expected another"
+            )
 
 
 def _plugin(name: str, task: Task, references: Mapping[str, Reference]) -> Objective:

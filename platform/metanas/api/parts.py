@@ -6,13 +6,13 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metanas.api.config import SearchConfig, is_file, table_of
 from metanas.api.objectives import bare_references, choose, objective_of, wanted
 from metanas.api.probing import probe
-from metanas.core.errors import ConfigError, unknown
+from metanas.core.errors import ConfigError, DataError, unknown
+from metanas.core.paths import expanded
 
 if TYPE_CHECKING:
     from metanas.core.evaluation import Evaluation
@@ -196,20 +196,67 @@ def task_of(reference: Reference, name: str) -> Task:
     return replace(task, name=name)
 
 
+def space_reference(config: SearchConfig) -> Reference:
+    """The reference to the space alone: it needs no data, and no other part.
+
+    For a description that has been searched: its options are known to be the space's.
+    """
+    from metanas.core.plugins import options_of, reference
+
+    bare = reference("spaces", config.space, source=config.sources.get("space"))
+    known = options_of(bare)
+    options: dict[str, Any] = {}
+    for key, value in config.set:
+        part, dot, option = key.rpartition(".")
+        if part == "space" or (not dot and option in known):
+            options[option] = value
+    return reference("spaces", bare.name, options, bare.source)
+
+
+def on_other_data(config: SearchConfig) -> tuple[SearchConfig, tuple[str, ...]]:
+    """A description whose task was exchanged, without options that the new reader lacks.
+
+    Returns:
+        The description, and the names of the options that were left out.
+    """
+    from metanas.core.plugins import options_of
+
+    bare = _bare(config)
+    known = options_of(bare.pop("task"))
+    others = {option: part for part, found in bare.items() for option in options_of(found)}
+    kept, lacking = [], []
+    for key, value in config.set:
+        part, dot, option = key.rpartition(".")
+        part = part if dot else others.get(option, "task")
+        if part == "task" and option not in known:
+            lacking.append(f"task.{option}")
+        else:
+            kept.append((f"{part}.{option}", value))
+    return replace(config, set=tuple(kept)), tuple(lacking)
+
+
+def _bare(config: SearchConfig) -> dict[str, Reference]:
+    """References to the parts and objectives, without options."""
+    from metanas.core.plugins import reference
+
+    names = {"space": config.space, "strategy": config.strategy, "estimator": config.estimator}
+    names["task"], _ = _reader(config)
+    return {
+        part: reference(kind, names[part], source=config.sources.get(part))
+        for part, kind in OPTION_KINDS.items()
+    } | bare_references(config)
+
+
 def references_of(config: SearchConfig) -> dict[str, Reference]:
     """References to the parts and objectives, with the options that `--set` gives each."""
     from metanas.core.plugins import options_of, reference
 
-    names = {"space": config.space, "strategy": config.strategy, "estimator": config.estimator}
-    names["task"], reading = _reader(config)
-    bare = {
-        part: reference(kind, names[part], source=config.sources.get(part))
-        for part, kind in OPTION_KINDS.items()
-    } | bare_references(config)
+    bare = _bare(config)
     options: dict[str, dict[str, Any]] = {part: {} for part in bare}
-    options["task"] |= reading
+    options["task"] |= _reader(config)[1]
     for key, value in config.set:
-        part, dot, option = key.partition(".")
+        # From the right: my_goal.py:goal.batch is the option of a part with dots in its name.
+        part, dot, option = key.rpartition(".")
         if not dot:
             owners = [part for part, found in bare.items() if key in options_of(found)]
             if len(owners) != 1:
@@ -242,7 +289,9 @@ def _reader(config: SearchConfig) -> tuple[str, dict[str, Any]]:
         if config.where:
             raise ConfigError(f"--where picks rows of a file, and task '{config.task}' is none")
         return config.task, {}
-    path, known = Path(config.task).expanduser(), readers()
+    path, known = expanded(config.task), readers()
+    if not os.path.exists(path):  # also where it may not be looked at
+        raise DataError(f"task '{config.task}': there is no '{path}'")
     suffix = FOLDER if path.is_dir() else path.suffix.lower()
     if suffix not in known:
         raise ConfigError(

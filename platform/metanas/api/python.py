@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from metanas.api import searching
+from metanas.api.arrays import arrays_of
 from metanas.api.config import SearchConfig
 from metanas.api.exporting import Exported, export_finished, trained
 from metanas.api.home import home_folder
-from metanas.core.errors import ConfigError, DataError
+from metanas.core.errors import ConfigError
+from metanas.core.plugins import executing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -123,18 +124,17 @@ def search(
         ConfigError: If an option is unknown or not allowed.
         MetanasError: If the search cannot be begun; one line says why.
     """
+    _refuse_within_plugin("search")
     known = SearchConfig.__dataclass_fields__.keys() - {"sources"}
     for name in options:
         if name not in known:
             raise ConfigError(f"search has no option '{name}'. Known: {', '.join(sorted(known))}")
+    where = space if isinstance(space, str) else _where_defined(space)
+    parts: dict[str, Any] = {"objective": _names(objective), "set": _settings(set)}
+    plain = {key: _plain(value) for key, value in options.items()}
+    SearchConfig("", space=where, **parts, **plain)  # before arrays are stored
     folder = home_folder(None if home is None else str(home))
-    config = SearchConfig(
-        task=_task(task, folder),
-        space=space if isinstance(space, str) else _where_defined(space),
-        objective=(objective,) if isinstance(objective, str) else tuple(objective),
-        set=tuple((key, str(value)) for key, value in (set or {}).items()),
-        **options,
-    )
+    config = SearchConfig(_task(task, folder), space=where, **parts, **plain)
     return Found(searching.search(config, folder, _console if progress else None), folder)
 
 
@@ -142,6 +142,7 @@ def resume(
     name: str, *, trials: int | None = None, home: str | Path | None = None, progress: bool = True
 ) -> Found:
     """Go on with a search, or extend it; gives its result again where nothing is missing."""
+    _refuse_within_plugin("resume")
     folder = home_folder(None if home is None else str(home))
     console = _console if progress else None
     return Found(searching.resume(name, folder, trials, console), folder)
@@ -153,6 +154,39 @@ def show(name: str, *, home: str | Path | None = None) -> Found:
     return Found(searching.show(name, folder), folder)
 
 
+def _refuse_within_plugin(called: str) -> None:
+    """A script that searches over its own space is read again, as the source of that space.
+
+    Raises:
+        ConfigError: If this happens now: a second search would begin within the first.
+    """
+    file = executing()
+    if file:
+        raise ConfigError(
+            f"{file} calls metanas.{called} while it is read as a plug-in: put the call under "
+            'if __name__ == "__main__":'
+        )
+
+
+def _names(objective: Any) -> tuple[Any, ...]:
+    if isinstance(objective, str):
+        return (objective,)
+    if not isinstance(objective, Iterable):
+        raise ConfigError(f"search.objective is {objective!r}, expected a name or several")
+    return tuple(objective)
+
+
+def _settings(given: Any) -> tuple[tuple[str, str], ...]:
+    if given is not None and not isinstance(given, Mapping):
+        raise ConfigError(f"search.set is {given!r}, expected options of parts by name")
+    return tuple((str(key), str(value)) for key, value in (given or {}).items())
+
+
+def _plain(value: Any) -> Any:
+    """A number of NumPy's as Python's own, which a journal can hold."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
 def _console(search: Any, past: Sequence[Trial]) -> Tracker:
     from rich.console import Console
 
@@ -162,8 +196,13 @@ def _console(search: Any, past: Sequence[Trial]) -> Tracker:
     return ConsoleTracker(console, search.objectives, search.trials, past, search.workers)
 
 
-def _where_defined(space: Space) -> str:
+def _where_defined(space: Any) -> str:
     """``file.py:name`` of a space: workers get its file's text, as from the command line."""
+    from metanas.core.space import Space
+
+    if not isinstance(space, Space):
+        kind = type(space).__name__
+        raise ConfigError(f"search.space is a {kind}, expected a name, a file's or a Space")
     path = inspect.getsourcefile(space.build)
     module = inspect.getmodule(space.build)
     for name, value in vars(module).items() if module is not None else ():
@@ -179,10 +218,9 @@ def _task(task: Any, home: Path) -> str:
     """The task as the command line would name it; arrays are stored first."""
     if isinstance(task, str | Path):
         return str(task)
-    images, labels = task if isinstance(task, tuple) and len(task) == 2 else _stacked(task)
+    images, labels = arrays_of(task)
     from metanas.tasks.npz import archive
 
-    images, labels = np.asarray(images), np.asarray(labels)
     about = repr((images.shape, images.dtype.str, labels.tolist())).encode()
     text = hashlib.sha256(about + np.ascontiguousarray(images).tobytes()).hexdigest()
     path = home / "data" / f"arrays-{text[:16]}.npz"
@@ -190,31 +228,3 @@ def _task(task: Any, home: Path) -> str:
     if not path.exists():  # never written over: an earlier search may go on with it
         archive(path, images, labels)
     return str(path)
-
-
-def _stacked(dataset: Any) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """A data set of (image, label): images as arrays, channels last."""
-    if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
-        kind = type(dataset).__name__
-        raise ConfigError(
-            f"task is a {kind}, expected a name, a path, (images, labels) or a data set"
-        )
-    images, labels = [], []
-    for row in range(len(dataset)):
-        image, label = dataset[row]
-        images.append(_pixels(image))
-        labels.append(int(label) if hasattr(label, "item") else label)
-    if not images:
-        raise DataError("the data set has no rows")
-    shapes = {image.shape for image in images}
-    if len(shapes) > 1:
-        raise DataError(f"the data set has images of several shapes: {sorted(shapes)[:4]}")
-    return np.stack(images), np.array(labels)
-
-
-def _pixels(image: Any) -> npt.NDArray[Any]:
-    """A tensor is channels first; a picture or an array is as it is."""
-    if type(image).__module__.partition(".")[0] == "torch":
-        found: npt.NDArray[Any] = image.numpy()
-        return found.transpose(1, 2, 0) if found.ndim == 3 else found
-    return np.asarray(image)

@@ -6,7 +6,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +16,17 @@ from metanas.api.config import SearchConfig, config_of, path_of
 from metanas.api.home import JOURNAL, LOG, WEIGHTS, claim, existing, keep, naming, span
 from metanas.api.parts import (
     assemble,
-    references_of,
     sources_of,
     space_of,
+    space_reference,
+)
+from metanas.api.sameness import (
+    Known,
+    Noting,
+    check_fit,
+    check_rows,
+    known_task,
+    task_record,
 )
 from metanas.core.errors import ConfigError, HomeError
 
@@ -27,6 +35,7 @@ if TYPE_CHECKING:
     from metanas.core.objective import Objective
     from metanas.core.protocols import Executor, Tracker
     from metanas.core.search import Search
+    from metanas.core.task import Task
     from metanas.core.trial import Trial
     from metanas.stores.journal import FileJournal
 
@@ -41,6 +50,8 @@ class Finished:
     seconds: float
     tracking_uri: str
     log: Path
+    task: Known = field(default_factory=dict)
+    """What the task was when it began, as `task_record` gives it; empty if it is not known."""
 
 
 def search(
@@ -101,6 +112,7 @@ def resume(
 
     Raises:
         HomeError: If there is no such search, or it is running.
+        DataError: If the task's data changed since.
         JournalError: If its journal is damaged.
     """
     from metanas.stores.journal import FileJournal
@@ -131,17 +143,17 @@ def show(name: str, home: Path) -> Finished:
     path = existing(name, home) / JOURNAL
     events = read_events(path)
     config = config_of(events, path)
-    references = references_of(config)
     attempts = [event for event in events if event.get("event") == "attempt"]
     objectives: tuple[Objective, ...] = ()
     if attempts:
         objectives = tuple(Objective(**each) for each in attempts[-1]["objectives"])
         config = replace(config, trials=max(config.trials, int(attempts[-1]["trials"])))
     with naming(path):
-        result = result_so_far(events, space_of(references["space"]), objectives)
+        result = result_so_far(events, space_of(space_reference(config)), objectives)
     seconds = span(events)
     uri = public(tracking_uri(home))
-    return Finished(config, result, objectives, seconds, uri, path.parent / LOG)
+    log = path.parent / LOG
+    return Finished(config, result, objectives, seconds, uri, log, known_task(events))
 
 
 def record(finished: Finished) -> dict[str, Any]:
@@ -185,7 +197,8 @@ class _Begun:
 
     config: SearchConfig
     search: Search
-    journal: FileJournal
+    journal: Noting
+    folder: Path
     executor: Executor
     trackers: list[Tracker]
     home: Path
@@ -203,7 +216,10 @@ def _begin(
     from metanas.core.plugins import reference, resolve
     from metanas.trackers.mlflow import MLflowTracker
 
-    found = assemble(config).search
+    parts = assemble(config)
+    found = parts.search
+    task = task_record(parts.task, config.seed)
+    _check_task(config, known_task(journal.events()), parts.task, task)
     history = read_history(journal.events(), found.space)
     over = history.ended and found.trials <= history.aim
     before_s = span(journal.events()) if over else 0.0
@@ -222,7 +238,15 @@ def _begin(
         raise
     folder = journal.path.parent
     trackers.append(MLflowTracker(home, folder, folder / LOG, say, over))
-    return _Begun(config, found, journal, executor, trackers, home, before_s, say)
+    noting = Noting(journal, task)
+    return _Begun(config, found, noting, folder, executor, trackers, home, before_s, say)
+
+
+def _check_task(config: SearchConfig, known: Known, task: Task, found: Known) -> None:
+    """Metrics of trials on other data could not be compared with those before."""
+    what = f"task '{config.task}'"
+    check_fit(known, task, what)
+    check_rows(known, found, what)
 
 
 def _run(begun: _Begun) -> Finished:
@@ -230,8 +254,7 @@ def _run(begun: _Begun) -> Finished:
     from metanas.trackers.mlflow import public, tracking_uri
 
     started = time.monotonic()
-    search, journal = begun.search, begun.journal
-    folder = journal.path.parent
+    search, journal, folder = begun.search, begun.journal, begun.folder
     try:
         try:
             result = run(
@@ -245,7 +268,9 @@ def _run(begun: _Begun) -> Finished:
             begun.executor.close()
         seconds = time.monotonic() - started + begun.before_s
         uri = public(tracking_uri(begun.home))
-        finished = Finished(begun.config, result, search.objectives, seconds, uri, folder / LOG)
+        finished = Finished(
+            begun.config, result, search.objectives, seconds, uri, folder / LOG, journal.task
+        )
         leave(finished, begun.home, folder, begun.say)
     finally:
         for tracker in begun.trackers:

@@ -11,6 +11,8 @@ import click
 from metanas import __version__
 from metanas.core.errors import MetanasError, unknown
 
+LONGEST_TOLD = 300
+
 COMMANDS = {
     "search": "Search an architecture for a task.",
     "resume": "Go on with a search, or extend it.",
@@ -60,6 +62,24 @@ def cli() -> None:
     """Search neural architectures; every search makes the next one cheaper."""
 
 
+OUTSIDE = ("mlflow.exceptions", "requests.exceptions", "sqlalchemy.exc")
+"""Modules whose exceptions tell of a server or a database; they need not be imported to know."""
+
+
+def _from_outside(error: BaseException) -> bool:
+    """Whether the world is at fault (a full disk, a server that is away) and not the code."""
+    outside = type(error).__module__.startswith(OUTSIDE)
+    return outside or isinstance(error, OSError | MemoryError)
+
+
+def _told(error: BaseException) -> str:
+    """What an error from outside says, in one line, with the file that it is about."""
+    if isinstance(error, OSError) and error.strerror:
+        file = f"{error.filename}: " if error.filename else ""
+        return f"{file}{error.strerror}"
+    return " ".join(str(error).split())[:LONGEST_TOLD] or "no more is known"
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command; what is wrong with its input ends it with one line and exit code 1."""
     try:
@@ -68,14 +88,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
             sys.exit(code)
     except click.exceptions.Abort:
         sys.exit(130)
-    except click.UsageError as error:
-        error.show(sys.stderr)
-        sys.exit(2)
     except click.ClickException as error:
         error.show(sys.stderr)
-        sys.exit(1)
+        sys.exit(error.exit_code)  # 2 for wrong usage
     except MetanasError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(1)
     except BrokenPipeError:
+        sys.exit(1)
+    except Exception as error:
+        if not _from_outside(error):
+            raise
+        print(f"{type(error).__name__}: {_told(error)}", file=sys.stderr)
         sys.exit(1)

@@ -140,7 +140,7 @@ def _groups(controller: str, root: Path) -> Iterator[Path]:
 def _read(path: Path) -> str:
     """The text of a small file; "" where there is none."""
     try:
-        return path.read_text().strip()
+        return path.read_text(encoding="utf-8").strip()
     except (OSError, ValueError):
         return ""
 

@@ -25,8 +25,14 @@ def COMMAND(name: str, to: str, onnx: bool, home: str | None, as_json: bool) -> 
     from metanas.api import export, home_folder
 
     exported = export(name, home_folder(home), Path(to), onnx=onnx)
+    if exported.changed:
+        click.echo(
+            f"the task's data changed since the search, {exported.changed}: weights and scores "
+            "are of the data before, samples of the data now",
+            err=True,
+        )
     if as_json:
-        found = {"folder": str(exported.folder.absolute()), "without_onnx": exported.without_onnx}
+        found = {"folder": str(exported.folder), "without_onnx": exported.without_onnx}
         click.echo(json.dumps(found))
         return
     click.echo(f"{exported.folder}: `python {exported.folder / 'check.py'}` checks it")

@@ -47,6 +47,7 @@ def COMMAND(  # noqa: N802
         epochs=epochs,
         seed=seed,
         report=report,
+        say=lambda text: click.echo(text, err=True),
     )
     if as_json:
         scores = {f"test_{metric}": value for metric, value in test.items()}

@@ -45,7 +45,11 @@ from metanas.cli._options import config_option, home_option, json_option, pair, 
 @config_option
 @json_option
 def COMMAND(as_json: bool, home: str | None, settings: tuple[str, ...], **given: Any) -> None:  # noqa: N802
-    """Search an architecture for TASK: a task's name, or a Parquet file of images and labels.
+    """Search an architecture for TASK.
+
+    TASK is a Parquet file of images and labels, a folder of class folders of images, an
+    .npz file of arrays, a task of your own as my_task.py:task, or the name of a built-in
+    one.
 
     `metanas list tasks` names the built-in tasks, `metanas list spaces` what can be
     searched. Options of a part are given as `--set strategy.population=20`.

@@ -19,12 +19,14 @@ import inspect
 import sys
 import types
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from metanas.core.errors import ConfigError, MetanasError, PluginError, unknown
+from metanas.core.paths import expanded
 from metanas.core.space import Value
 
 CONSTANTS: Mapping[str, str] = {
@@ -35,6 +37,9 @@ CONSTANTS: Mapping[str, str] = {
     "objectives": "OBJECTIVE",
     "executors": "EXECUTOR",
 }
+
+
+_EXECUTING: ContextVar[str] = ContextVar("executing", default="")
 
 
 @dataclass(frozen=True)
@@ -68,12 +73,13 @@ def read_source(kind: str, name: str) -> tuple[str, str | None]:
 
     Raises:
         PluginError: If the file cannot be read.
+        ConfigError: If its path begins with a ``~`` that is nobody's.
     """
     path, separator, attribute = name.rpartition(":")
     if not separator:
         return name, None
     try:
-        text = Path(path).expanduser().read_text(encoding="utf-8")
+        text = expanded(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise PluginError(f"{kind}: cannot read '{path}': {reason}") from None
@@ -273,6 +279,11 @@ def _constant(kind: str, name: str, source: str | None) -> Any:
     raise PluginError(f"no '{name}' in {kind}{unknown(name, names)}")
 
 
+def executing() -> str:
+    """The name of the user's file that is being run as the source of a plug-in, or ""."""
+    return _EXECUTING.get()
+
+
 def _from_source(kind: str, name: str, source: str) -> Any:
     """Run a user's file as a module of a fixed name, and take one constant out of it."""
     filename, _, attribute = name.rpartition(":")
@@ -283,6 +294,7 @@ def _from_source(kind: str, name: str, source: str) -> Any:
         module = types.ModuleType(module_name)
         module.__file__ = filename
         sys.modules[module_name] = module
+        mark = _EXECUTING.set(filename)
         try:
             exec(compile(source, filename, "exec"), module.__dict__)
         except MetanasError:
@@ -294,6 +306,8 @@ def _from_source(kind: str, name: str, source: str) -> Any:
             raise PluginError(
                 f"{kind}: {filename}{place} fails on import: {type(error).__name__}: {error}"
             ) from error
+        finally:
+            _EXECUTING.reset(mark)
     if not hasattr(module, attribute):
         names = [n for n in vars(module) if not n.startswith("_")]
         raise PluginError(f"{kind}: no '{attribute}' in {filename}{unknown(attribute, names)}")

@@ -32,6 +32,12 @@ LONGEST_SOCKET_FOLDER = 45
 
 KNOCK_S = 10.0
 
+BOOT = "/proc/sys/kernel/random/boot_id"
+"""Differs between machines, and between the starts of one."""
+
+CONTAINER = "/proc/self/ns/pid"
+"""A link that differs where the numbers of processes mean others."""
+
 HARD_LIMIT_FACTOR = 1.5
 HARD_LIMIT_GRACE_S = 5.0
 """A worker that ignores a job's limit (stuck in C) is ended after 1.5 times it plus this."""
@@ -194,13 +200,15 @@ def _knock(address: str) -> None:
 
 
 def short(folder: Path) -> str:
-    """The folder, by a link in the system's temporary folder where its own path is too long.
+    """A folder for this machine's Ray in `folder`; by a link where its path is too long.
+
+    The link is in the system's temporary folder.
 
     Raises:
         HomeError: If something else has the link's name.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder.resolve()
+    path = folder.resolve() / _here()
+    path.mkdir(parents=True, exist_ok=True)
     _sweep(path)
     if len(str(path)) <= LONGEST_SOCKET_FOLDER:
         return str(path)
@@ -214,8 +222,25 @@ def short(folder: Path) -> str:
     return str(link)
 
 
+def _here() -> str:
+    """A name for this machine since it started, and for this container on it.
+
+    Only within it does the number of a process say which one is meant: where several
+    machines or containers share a home folder, each has a folder of its own.
+    """
+    parts = [socket.gethostname()]
+    with contextlib.suppress(OSError):
+        parts.append(Path(BOOT).read_text(encoding="utf-8"))
+        parts.append(os.readlink(CONTAINER))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:10]
+
+
 def _sweep(folder: Path) -> None:
-    """Remove the sessions of drivers that are gone: their names end in the process's number."""
+    """Remove the sessions of drivers that are gone: their names end in the process's number.
+
+    Args:
+        folder: One of `_here`, so that no other machine's processes are looked for.
+    """
     for session in folder.glob("session_*"):
         pid = session.name.rpartition("_")[2]
         if session.is_symlink() or not pid.isdigit() or Path(f"/proc/{pid}").exists():

@@ -98,7 +98,9 @@ class Noting(FIFOScheduler):  # type: ignore[misc]
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
         """Keep the error's text; the searcher is called next, without it."""
         with contextlib.suppress(OSError, TypeError):
-            self._causes[trial.trial_id] = Path(trial.error_file).read_text(errors="replace")
+            self._causes[trial.trial_id] = Path(trial.error_file).read_text(
+                encoding="utf-8", errors="replace"
+            )
 
 
 class Worker(tune.Trainable):  # type: ignore[misc]

@@ -154,22 +154,27 @@ def _write(winner: Winner, folder: Path, onnx: bool) -> str:
     _bytes(folder / "weights.safetensors", save({n: _own(t) for n, t in weights.items()}))
     sample = {"inputs": _own(inputs), "outputs": _own(outputs)}
     _bytes(folder / "sample.safetensors", save(sample))
-    (folder / "model.py").write_text(_model_text(winner, code, outputs.shape[1], mean))
-    (folder / "check.py").write_text(_texts.CHECK.format())
+    _text(folder / "model.py", _model_text(winner, code, outputs.shape[1], mean))
+    _text(folder / "check.py", _texts.CHECK.format())
     recipe = {**winner.recipe, "classes": list(winner.classes)}
-    (folder / "recipe.json").write_text(json.dumps(recipe, indent=2) + "\n")
+    _text(folder / "recipe.json", json.dumps(recipe, indent=2) + "\n")
     missing = "it was not asked for"
     if onnx:
         needed = [name for name in ONNX_NEEDS if importlib.util.find_spec(name) is None]
         missing = f"{' and '.join(needed)} not installed (the extra 'onnx')" if needed else ""
         if not needed:
             _write_onnx(folder, inputs.float())
-    (folder / "README.md").write_text(_readme_text(winner, missing))
+    _text(folder / "README.md", _readme_text(winner, missing))
     return missing
 
 
 def _own(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.detach().contiguous().clone()
+
+
+def _text(path: Path, content: str) -> None:
+    """In UTF-8 whatever the locale; a file's name that is no text stays readable."""
+    path.write_text(content, encoding="utf-8", errors="backslashreplace")
 
 
 def _bytes(path: Path, content: bytes) -> None:
@@ -181,7 +186,7 @@ def _model_text(winner: Winner, code: Code, outputs: int, mean: torch.Tensor) ->
 
     shape = winner.samples.shape[1:]
     return _texts.MODEL.format(
-        title=winner.title,
+        title=_in_docstring(winner.title),
         shape=", ".join(map(str, shape)),
         shape_tuple=tuple(shape),
         outputs=outputs,
@@ -190,6 +195,11 @@ def _model_text(winner: Winner, code: Code, outputs: int, mean: torch.Tensor) ->
         classes=repr(list(winner.classes)),
         network=class_text(code),
     )
+
+
+def _in_docstring(text: str) -> str:
+    """Names of tasks are a user's: they may hold what would end the docstring or change it."""
+    return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
 def _readme_text(winner: Winner, missing: str) -> str:
