@@ -39,7 +39,7 @@ LENGTHS = (0.6, 0.9, 1.3, 2.0, 3.0, 4.5, 7.0)
 NOISES = (1e-3, 1e-2, 0.03, 0.1, 0.3, 1.0)
 
 USUAL_LENGTH, LENGTH_SPREAD = 3.0, 1.0
-USUAL_NOISE, NOISE_SPREAD = 0.1, 1.0
+USUAL_NOISE, NOISE_SPREAD = 0.3, 1.0
 """The log-normal priors of length-scale and noise: their medians, and spreads in e-folds."""
 USUAL_VARIANCE, WORTH = 0.8, 2.0
 """The signal's variance before anything is observed, and how many observations that is worth."""
