@@ -36,8 +36,26 @@ RUN = 3
 """The longest sequence of operations that has a column of its own."""
 MOST_RUNS = 400
 """The most columns of sequences: with many kinds of operations only shorter ones have one."""
+PLAIN = 8
+"""Counts of paths up to here are columns as they are, larger ones grow as their logarithm."""
+GRAPH_WEIGHTS, CHOICE_WEIGHTS = (1.0, 1.0, 2.0), (1.0, 1.0)
+"""Of the blocks of sequences, kinds and numbers, and of places and options."""
 SAMPLE = 1_000
 """Draws that tell mean and spread of the columns of a space too large to list."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Columns that describe one side of an architecture.
+
+    Args:
+        columns: Their range.
+        weight: How much of what differs between architectures the side tells, in shares of
+            the sum over blocks.
+    """
+
+    columns: slice
+    weight: float
 
 
 @dataclass(frozen=True)
@@ -49,7 +67,7 @@ class Members:
         network: ``[rows]``, the network that a member is, numbered in order of appearance.
         numbers: From the networks' identifiers to these numbers.
         features: ``[networks, d]``, see `describe`.
-        blocks: Ranges of its columns, see `blocks`.
+        blocks: Of its columns, see `blocks`.
         of: For each network, which rows are it.
     """
 
@@ -57,7 +75,7 @@ class Members:
     network: npt.NDArray[np.intp]
     numbers: Mapping[str, int]
     features: Matrix
-    blocks: tuple[slice, ...]
+    blocks: tuple[Block, ...]
     of: tuple[npt.NDArray[np.intp], ...]
 
 
@@ -74,7 +92,7 @@ def members(space: Space) -> Members | None:
     order = np.argsort(network, kind="stable")
     of = np.split(order, np.cumsum(np.bincount(network))[:-1])
     columns = raw(space, [rows[first[0]] for first in of])
-    scale = _Scale.of(columns[network], _block(space))
+    scale = _Scale.of(columns[network], space)
     return Members(rows, network, numbers, scale(columns), scale.blocks, tuple(of))
 
 
@@ -109,8 +127,8 @@ def describe(space: Space, architectures: Sequence[Architecture]) -> Matrix:
     return _scale(space)(raw(space, architectures))
 
 
-def blocks(space: Space) -> tuple[slice, ...]:
-    """The ranges of columns of `describe`: sequences, kinds, numbers; or places and options."""
+def blocks(space: Space) -> tuple[Block, ...]:
+    """The blocks of `describe`: sequences, kinds and numbers, or places and options."""
     known = members(space)
     return _scale(space).blocks if known is None else known.blocks
 
@@ -122,18 +140,23 @@ class _Scale:
     kept: npt.NDArray[np.bool_]
     mean: Matrix
     divisor: Matrix
-    blocks: tuple[slice, ...]
+    blocks: tuple[Block, ...]
 
     @classmethod
-    def of(cls, columns: Matrix, block: npt.NDArray[np.intp]) -> _Scale:
-        """As these columns are, of which each belongs to a block."""
+    def of(cls, columns: Matrix, space: Space) -> _Scale:
+        """As the columns of these members of a space are."""
+        block, weights = _block(space), CHOICE_WEIGHTS if space.graph is None else GRAPH_WEIGHTS
         spread = columns.std(axis=0)
         kept = spread > 1e-9
         widths = np.bincount(block[kept], minlength=1)
         divisor = spread[kept] * np.sqrt(widths[block[kept]])
         ends = np.cumsum(widths)
-        ranges = [slice(end - width, end) for end, width in zip(ends, widths, strict=True) if width]
-        return cls(kept, columns.mean(axis=0)[kept], divisor, tuple(ranges) or (slice(0, 0),))
+        found = tuple(
+            Block(slice(int(end - width), int(end)), weight)
+            for end, width, weight in zip(ends, widths, weights, strict=False)
+            if width
+        )
+        return cls(kept, columns.mean(axis=0)[kept], divisor, found or (Block(slice(0, 0), 1.0),))
 
     def __call__(self, columns: Matrix) -> Matrix:
         return np.asarray((columns[:, self.kept] - self.mean) / self.divisor)
@@ -142,7 +165,7 @@ class _Scale:
 @lru_cache(maxsize=8)
 def _scale(space: Space) -> _Scale:
     rng = np.random.default_rng(0)
-    return _Scale.of(raw(space, [sample(space, rng) for _ in range(SAMPLE)]), _block(space))
+    return _Scale.of(raw(space, [sample(space, rng) for _ in range(SAMPLE)]), space)
 
 
 def raw(space: Space, architectures: Sequence[Architecture]) -> Matrix:
@@ -198,10 +221,15 @@ def _of_graph(graph: Graph, words: Vocabulary) -> list[float]:
     runs = count_runs(graph, words.longest)
     kinds = Counter(graph.operations)
     return [
-        *(math.log1p(runs[run]) for run in words.runs),
+        *(_tempered(runs[run]) for run in words.runs),
         *(float(kinds[kind]) for kind in words.kinds),
         *_numbers(graph),
     ]
+
+
+def _tempered(count: int) -> float:
+    """A count as it is while it is small; then its logarithm: deep graphs have 10^20 paths."""
+    return float(count) if count <= PLAIN else PLAIN * (1.0 + math.log(count) - math.log(PLAIN))
 
 
 def count_runs(graph: Graph, longest: int) -> Counter[Run]:
@@ -271,7 +299,7 @@ def _numbers(graph: Graph) -> list[float]:
         shallowest.append(min(depths, default=0) + here)
     levels = Counter(deepest[:-1])
     return [
-        math.log1p(count[-1]),
+        _tempered(count[-1]),
         float(deepest[-1]),
         float(shallowest[-1]),
         total[-1] / count[-1] if count[-1] else 0.0,

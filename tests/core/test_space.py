@@ -166,3 +166,15 @@ def test_encode_refuses_a_member_of_another_space() -> None:
     other = Space("other", SPACE.choices, build)
     with pytest.raises(SpaceError, match="architecture 0 is of space 'other', expected 'two'"):
         encode(SPACE, [sample(other, np.random.default_rng(0))])
+
+
+def test_a_space_of_listed_members_can_be_a_key_and_draws_only_them() -> None:
+    held = [{"a": 0, "b": 1}, {"a": 1, "b": 0}]
+    choices = (Choice("a", (0, 1)), Choice("b", (0, 1)))
+    one, other = (Space("held", choices, lambda *_: None, members=held) for _ in range(2))  # type: ignore[arg-type, return-value]
+    assert hash(one) == hash(other)
+    assert {one: 1}[one] == 1
+    assert one.size == 2
+    rng = np.random.default_rng(0)
+    drawn = {sample(one, rng).key for _ in range(30)}
+    assert drawn == {(0, 1), (1, 0)}

@@ -41,7 +41,7 @@ def peer(kernel: object) -> GaussianProcessRegressor:
 
 @pytest.mark.parametrize(("shape", "kernel"), PEERS)
 def test_predictions_are_those_of_scikit_learn(shape, kernel) -> None:
-    mean, variance = Process(C, Kernel(shape, WHOLE), SETTING, OBSERVED).predict(Y)
+    mean, variance = Process(Kernel.of(shape, C, WHOLE), SETTING, OBSERVED).predict(Y)
     theirs, deviation = peer(kernel).predict(C, return_std=True)
     np.testing.assert_allclose(mean, theirs, atol=1e-9)
     # Theirs is of what would be observed, ours of the signal.
@@ -50,30 +50,45 @@ def test_predictions_are_those_of_scikit_learn(shape, kernel) -> None:
 
 @pytest.mark.parametrize(("shape", "kernel"), PEERS)
 def test_the_likelihood_is_that_of_scikit_learn(shape, kernel) -> None:
-    correlation = Kernel(shape, WHOLE)(C[OBSERVED], C[OBSERVED], 1.3)
+    correlation = Kernel.of(shape, C, WHOLE).among(OBSERVED, 1.3)
     ours = log_likelihood(correlation, Y, noise=0.05, variance=2.0)
     assert ours == pytest.approx(peer(kernel).log_marginal_likelihood_value_)
 
 
 def test_a_kernel_of_blocks_is_the_mean_of_its_blocks() -> None:
-    both = Kernel(matern52, (slice(0, 1), slice(1, 3)))(C, C[:7], 0.8)
+    both = Kernel.of(matern52, C, (slice(0, 1), slice(1, 3)))(range(7), 0.8)
     parts = [
-        matern52(squared_distances(C[:, block], C[:7, block]) / 0.64)
+        matern52(squared_distances(C[:7, block], C[:, block]) / 0.64)
         for block in (slice(0, 1), slice(1, 3))
     ]
     np.testing.assert_allclose(both, (parts[0] + parts[1]) / 2)
 
 
+def test_candidates_that_share_a_block_share_its_rows() -> None:
+    candidates = np.array([[0.0, 1.0], [0.0, 2.0], [3.0, 1.0], [0.0, 1.0]])
+    kernel = Kernel.of(rbf, candidates, (slice(0, 1), slice(1, 2)))
+    assert [len(side.rows) for side in kernel.sides] == [2, 2]
+    parts = [rbf(squared_distances(candidates[:, [i]], candidates[:, [i]])) for i in (0, 1)]
+    np.testing.assert_allclose(kernel(range(4), 1.0), (parts[0] + parts[1]) / 2)
+    np.testing.assert_allclose(kernel.among([2, 0], 1.0), kernel([2, 0], 1.0)[:, [2, 0]])
+
+
+def test_a_block_counts_by_its_weight() -> None:
+    blocks = (slice(0, 1), slice(1, 3))
+    one, other = (Kernel.of(rbf, C, (block,))(range(40), 1.0) for block in blocks)
+    both = Kernel.of(rbf, C, blocks, (1, 3))(range(40), 1.0)
+    np.testing.assert_allclose(both, (one + 3 * other) / 4)
+
+
 def slow(observed: list[int], y: Array) -> tuple[Array, Array]:
-    kernel = Kernel(matern32, WHOLE)
-    inverse = np.linalg.inv(kernel(C[observed], C[observed], 1.3) + 0.05 * np.eye(len(observed)))
-    across = kernel(C[observed], C, 1.3)
+    across = matern32(squared_distances(C[observed], C) / 1.3**2)
+    inverse = np.linalg.inv(across[:, observed] + 0.05 * np.eye(len(observed)))
     mean = across.T @ inverse @ y
     return mean, 2.0 * (1 - np.einsum("nm,nk,km->m", across, inverse, across))
 
 
 def test_adding_one_by_one_is_conditioning_on_all() -> None:
-    grown = Process(C, Kernel(matern32, WHOLE), SETTING, OBSERVED[:2])
+    grown = Process(Kernel.of(matern32, C, WHOLE), SETTING, OBSERVED[:2])
     order = [*OBSERVED, *range(20), 3, 3]
     for number in order[2:]:
         grown.add(number)
@@ -83,7 +98,7 @@ def test_adding_one_by_one_is_conditioning_on_all() -> None:
 
 
 def test_a_copy_leaves_the_original_alone() -> None:
-    process = Process(C, Kernel(rbf, WHOLE), SETTING, OBSERVED)
+    process = Process(Kernel.of(rbf, C, WHOLE), SETTING, OBSERVED)
     before = process.predict(Y)
     copy = process.copy()
     for number in range(30):
@@ -95,8 +110,8 @@ def test_a_copy_leaves_the_original_alone() -> None:
 
 
 def test_leaving_one_out_is_predicting_it_from_the_others() -> None:
-    kernel = Kernel(matern32, WHOLE)
-    mean, variance, log_density = leave_one_out(kernel(C[OBSERVED], C[OBSERVED], 1.3), Y, SETTING)
+    correlation = Kernel.of(matern32, C, WHOLE).among(OBSERVED, 1.3)
+    mean, variance, log_density = leave_one_out(correlation, Y, SETTING)
     for left in range(len(OBSERVED)):
         others = [number for place, number in enumerate(OBSERVED) if place != left]
         means, variances = slow(others, np.delete(Y, left))
@@ -107,27 +122,26 @@ def test_leaving_one_out_is_predicting_it_from_the_others() -> None:
         assert log_density[left] == pytest.approx(expected)
 
 
-def drawn(length: float, noise: float, count: int = 120) -> tuple[Array, Array]:
+def drawn(length: float, noise: float, count: int = 120) -> tuple[Kernel, Array]:
     rng = np.random.default_rng(1)
-    x = rng.normal(size=(count, 2))
-    correlation = Kernel(matern52, (slice(0, 2),))(x, x, length)
-    return x, rng.multivariate_normal(np.zeros(count), correlation + noise * np.eye(count))
+    kernel = Kernel.of(matern52, rng.normal(size=(count, 2)), (slice(0, 2),))
+    correlation = kernel(range(count), length)
+    return kernel, rng.multivariate_normal(np.zeros(count), correlation + noise * np.eye(count))
 
 
 @pytest.mark.parametrize(("length", "noise"), [(0.5, 0.01), (2.7, 0.01), (1.2, 0.3), (1.2, 1.0)])
 def test_evidence_finds_the_setting_that_the_targets_were_drawn_with(length, noise) -> None:
-    x, y = drawn(length, noise)
-    found = max(settings(x, y, Kernel(matern52, (slice(0, 2),))), key=lambda each: each.evidence)
+    kernel, y = drawn(length, noise)
+    found = max(settings(kernel, range(120), y), key=lambda each: each.evidence)
     assert 0.6 < found.length / length < 1.7
     assert 0.25 < found.noise / noise < 4
 
 
 def test_evidence_orders_noises_as_the_likelihood_does_with_many_targets() -> None:
-    x, y = drawn(1.2, 0.1)
-    kernel = Kernel(matern52, (slice(0, 2),))
-    found = [each for each in settings(x, y, kernel) if each.length == 1.2]
+    kernel, y = drawn(1.3, 0.1)
+    found = [each for each in settings(kernel, range(120), y) if each.length == 1.3]
     likelihoods = [
-        log_likelihood(kernel(x, x, 1.2), y, each.noise, each.variance) for each in found
+        log_likelihood(kernel(range(120), 1.3), y, each.noise, each.variance) for each in found
     ]
     assert np.argmax(likelihoods) == np.argmax([each.evidence for each in found])
 

@@ -7,6 +7,7 @@ from itertools import permutations, product
 
 import pytest
 
+from metanas.core.graph import INPUT, Graph
 from metanas.spaces import _cells
 from metanas.spaces.nasbench201 import OPERATIONS
 
@@ -138,3 +139,10 @@ def test_the_objects_of_a_cell_are_its_live_edges_that_are_no_identity() -> None
     assert kinds == ["nor_conv_3x3", "avg_pool_3x3"]
     assert inputs == [Counter({_cells.INPUT: 1}), Counter({0: 1})]
     assert output == Counter({_cells.INPUT: 1, 1: 1})
+
+
+def test_the_graph_of_a_cell_is_its_objects() -> None:
+    operations = ("skip_connect", "none", "nor_conv_3x3", "skip_connect", "none", "avg_pool_3x3")
+    graph = _cells.graph(dict(zip(_cells.NAMES, operations, strict=True)))
+    assert graph == Graph(("nor_conv_3x3", "avg_pool_3x3"), ((INPUT,), (0,)), (INPUT, 1))
+    assert _cells.graph(dict.fromkeys(_cells.NAMES, "none")) == Graph((), (), ())

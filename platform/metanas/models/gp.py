@@ -21,17 +21,25 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg import cholesky, eigh, solve_triangular
+from scipy.linalg.blas import dtrsm
 from scipy.special import erfcx, ndtr
 
 Array = npt.NDArray[np.float64]
+Numbers = npt.NDArray[np.intp]
+SLICE = 65_536
+"""So many correlations are worked on at a time."""
+
+SPARE = 16
+"""A process has room for so many more observations before it moves."""
+
 Shape = Callable[[Array], Array]
 """Correlations from squared distances that are already divided by the length-scale's square."""
 
-LENGTHS = (0.5, 0.8, 1.2, 1.8, 2.7)
+LENGTHS = (0.6, 0.9, 1.3, 2.0, 3.0, 4.5, 7.0)
 NOISES = (1e-3, 1e-2, 0.03, 0.1, 0.3, 1.0)
 
-USUAL_LENGTH, LENGTH_SPREAD = 1.2, 1.0
-USUAL_NOISE, NOISE_SPREAD = 0.03, 1.5
+USUAL_LENGTH, LENGTH_SPREAD = 3.0, 1.0
+USUAL_NOISE, NOISE_SPREAD = 0.3, 1.0
 """The log-normal priors of length-scale and noise: their medians, and spreads in e-folds."""
 USUAL_VARIANCE, WORTH = 0.8, 2.0
 """The signal's variance before anything is observed, and how many observations that is worth."""
@@ -51,35 +59,88 @@ def matern32(r2: Array) -> Array:
 def matern52(r2: Array) -> Array:
     """Matern with nu = 5/2: samples have two derivatives."""
     r = np.sqrt(5.0 * r2)
-    return np.asarray((1.0 + r + r * r / 3.0) * np.exp(-r))
+    decay = np.exp(-r)
+    r *= 1.0 + r / 3.0
+    r += 1.0
+    r *= decay
+    return np.asarray(r)
 
 
 def squared_distances(left: Array, right: Array) -> Array:
     """Sums over columns of squared differences: ``[a, d]`` and ``[b, d]`` give ``[a, b]``."""
-    product = left @ right.T
-    sums = (left * left).sum(axis=1)[:, None] + (right * right).sum(axis=1)[None, :]
-    return np.asarray(np.maximum(sums - 2.0 * product, 0.0))
+    squares = left @ (-2.0 * right.T)
+    squares += np.einsum("ad,ad->a", left, left)[:, None]
+    squares += np.einsum("bd,bd->b", right, right)
+    return np.asarray(np.maximum(squares, 0.0, out=squares))
+
+
+@dataclass(frozen=True)
+class Side:
+    """A block of the candidates' columns.
+
+    Args:
+        rows: The distinct ones ``[u, d]``.
+        of: Which of them each candidate has, ``[m]``.
+        weight: The block's share in the kernel.
+    """
+
+    rows: Array
+    of: Numbers
+    weight: float
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """The mean of one kernel a block of columns: a sum of functions, each of its block alone.
+    """The weighted mean of one kernel a block of columns: a sum of functions, each of its block.
 
     Args:
         shape: Of every block's kernel.
-        blocks: Ranges of columns.
+        sides: Of the candidates, their weights adding up to 1.
     """
 
     shape: Shape
-    blocks: tuple[slice, ...]
+    sides: tuple[Side, ...]
 
-    def __call__(self, left: Array, right: Array, length: float) -> Array:
-        """R of ``[a, d]`` and ``[b, d]`` with length-scale l, ``[a, b]``."""
-        total = np.zeros((len(left), len(right)))
-        for block in self.blocks:
-            r2 = squared_distances(left[:, block], right[:, block])
-            total += self.shape(r2 / length**2)
-        return total / len(self.blocks)
+    @classmethod
+    def of(
+        cls, shape: Shape, candidates: Array, blocks: Sequence[slice], weights: Sequence[float] = ()
+    ) -> Kernel:
+        """The kernel of candidates C ``[m, d]``; without weights all blocks count the same."""
+        shares = np.array(weights or (1.0,) * len(blocks), dtype=np.float64)
+        sides = []
+        for block, share in zip(blocks, shares / shares.sum(), strict=True):
+            rows, of = np.unique(candidates[:, block], axis=0, return_inverse=True)
+            sides.append(Side(rows, of.reshape(-1), float(share)))
+        return cls(shape, tuple(sides))
+
+    @property
+    def count(self) -> int:
+        """How many candidates there are, m."""
+        return len(self.sides[0].of)
+
+    def __call__(self, left: Sequence[int] | Numbers, length: float) -> Array:
+        """R of some candidates, by their numbers, and all, with length-scale l: ``[a, m]``."""
+        numbers = np.asarray(left, dtype=np.intp)
+        total = np.zeros((len(numbers), self.count))
+        # In slices that stay in the processor's cache.
+        step = max(1, SLICE // max(1, self.count))
+        for start in range(0, len(numbers), step):
+            rows = slice(start, start + step)
+            for side in self.sides:
+                mine = side.rows[side.of[numbers[rows]]]
+                part = self.shape(squared_distances(mine, side.rows) / length**2)
+                part *= side.weight
+                total[rows] += part.take(side.of, axis=1)
+        return total
+
+    def among(self, left: Sequence[int] | Numbers, length: float) -> Array:
+        """R of some candidates with each other, ``[a, a]``."""
+        numbers = np.asarray(left, dtype=np.intp)
+        total = np.zeros((len(numbers), len(numbers)))
+        for side in self.sides:
+            mine = side.rows[side.of[numbers]]
+            total += side.weight * self.shape(squared_distances(mine, mine) / length**2)
+        return total
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,22 +175,22 @@ def log_likelihood(correlation: Array, y: Array, noise: float, variance: float) 
     return float(-0.5 * (white @ white / variance + log_determinant + len(y) * np.log(2 * np.pi)))
 
 
-def settings(observed: Array, y: Array, kernel: Kernel) -> list[Setting]:
+def settings(kernel: Kernel, observed: Sequence[int] | Numbers, y: Array) -> list[Setting]:
     """All settings of the grid, with their evidence; the signal's variance follows from each.
 
     Its prior is an inverse gamma, integrated out; `Setting.variance` is then its estimate.
     One eigendecomposition serves all noises of a length-scale.
 
     Args:
-        observed: X ``[n, d]``.
+        kernel: Of the candidates.
+        observed: Numbers of those that were observed, ``[n]``.
         y: ``[n]``.
-        kernel: Of the process.
     """
     noises = np.array(NOISES)
     worth = len(y) + WORTH
     found: list[Setting] = []
     for length in LENGTHS:
-        values, vectors = eigh(kernel(observed, observed, length))
+        values, vectors = eigh(kernel.among(observed, length))
         spectrum = np.maximum(values, 0.0)[None, :] + noises[:, None]
         fit = ((vectors.T @ y) ** 2 / spectrum).sum(axis=1)
         variances = (fit + WORTH * USUAL_VARIANCE) / worth
@@ -168,61 +229,55 @@ class Process:
     """A Gaussian process of mean 0 on fixed candidates, to which observations are added.
 
     Args:
-        candidates: C ``[m, d]``.
-        kernel: Of the process.
+        kernel: Of the candidates.
         setting: What it assumes.
         observed: Numbers of the candidates that were observed first; a number may be there
             more than once.
     """
 
-    def __init__(
-        self, candidates: Array, kernel: Kernel, setting: Setting, observed: Sequence[int] = ()
-    ) -> None:
+    def __init__(self, kernel: Kernel, setting: Setting, observed: Sequence[int] = ()) -> None:
         self.setting = setting
-        self._candidates, self._kernel = candidates, kernel
+        self._kernel = kernel
         numbers = np.asarray(observed, dtype=np.intp)
         self.count = n = len(numbers)
-        room = max(16, 2 * n)
+        room = n + SPARE + n // 4
         self._lower = np.zeros((room, room))
-        self._rows = np.empty((room, len(candidates)))
-        across = self._correlations(numbers)
+        self._rows = np.empty((room, kernel.count))
+        across = kernel(numbers, setting.length)
         self._lower[:n, :n] = cholesky(across[:, numbers] + setting.noise * np.eye(n), lower=True)
-        self._rows[:n] = solve_triangular(self._lower[:n, :n], across, lower=True)
+        # V' = R(C, X) L'^-1, in place: the transposes of rows are columns, as BLAS wants them.
+        self._rows[:n] = dtrsm(
+            1.0, self._lower[:n, :n].T, across.T, side=1, lower=0, overwrite_b=1
+        ).T
         self._explained = np.einsum("nm,nm->m", self._rows[:n], self._rows[:n])
-
-    def _correlations(self, numbers: npt.NDArray[np.intp]) -> Array:
-        left = self._candidates[numbers]
-        return self._kernel(left, self._candidates, self.setting.length)
 
     def add(self, number: int) -> None:
         """Observe candidate `number`; what was observed there comes with `predict`."""
         n = self.count
         if n == len(self._lower):
-            self._grow()
+            self._move(n + SPARE + n // 4)
         shared = self._rows[:n, number].copy()
-        pivot = np.sqrt(
-            max(1.0 + self.setting.noise - float(shared @ shared), self.setting.noise / 2)
-        )
-        row = (self._correlations(np.array([number]))[0] - shared @ self._rows[:n]) / pivot
+        noise = self.setting.noise
+        # What was observed already leaves the noise; rounding cannot take more than half of it.
+        pivot = np.sqrt(max(1.0 + noise - float(shared @ shared), noise / 2))
+        row = (self._kernel([number], self.setting.length)[0] - shared @ self._rows[:n]) / pivot
         self._lower[n, :n], self._lower[n, n] = shared, pivot
         self._rows[n] = row
         self._explained += row * row
         self.count += 1
 
-    def _grow(self) -> None:
-        n = self.count
-        lower, rows = self._lower, self._rows
-        self._lower = np.zeros((2 * n, 2 * n))
-        self._lower[:n, :n] = lower
-        self._rows = np.empty((2 * n, rows.shape[1]))
-        self._rows[:n] = rows
+    def _move(self, room: int) -> None:
+        """Into arrays of its own, with room for so many observations."""
+        n, lower, rows = self.count, self._lower, self._rows
+        self._lower, self._rows = np.zeros((room, room)), np.empty((room, rows.shape[1]))
+        self._lower[:n, :n], self._rows[:n] = lower[:n, :n], rows[:n]
+        self._explained = self._explained.copy()
 
     def copy(self) -> Process:
         """One that goes on alone."""
         other = object.__new__(Process)
         other.__dict__.update(self.__dict__)
-        other._lower, other._rows = self._lower.copy(), self._rows.copy()
-        other._explained = self._explained.copy()
+        other._move(self.count + SPARE)
         return other
 
     def predict(self, y: Array) -> tuple[Array, Array]:

@@ -1,7 +1,4 @@
-"""What a strategy that scores candidates can choose from: all networks, or a pool of likely ones.
-
-Shapes: ``m`` candidates, ``d`` features.
-"""
+"""What a strategy that scores candidates chooses from: all networks, or a pool of likely ones."""
 
 from __future__ import annotations
 
@@ -14,13 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from metanas.core.space import Architecture, Space, mutate, neighbours, sample
-from metanas.meta.structure import blocks, describe, members
+from metanas.meta.structure import Block, blocks, describe, members
+from metanas.models.gp import Kernel, matern52
 
-PARENTS, CHILDREN = 20, 20
+PARENTS, CHILDREN = 20, 10
 """How many of the best are mutated for a pool, and how often each."""
 SWEPT = 3
 """All neighbours of so many of the best are in a pool."""
-DRAWN = 600
+DRAWN = 300
 """Uniform draws in a pool."""
 
 
@@ -29,15 +27,13 @@ class Candidates:
     """Networks that can be proposed, described.
 
     Args:
-        features: ``[m, d]``.
-        blocks: Ranges of its columns.
+        kernel: How alike they are.
         numbers: From a network's `Architecture.id` to its row.
         rows: Gives the architectures that are a network.
         whole: Whether these are all networks of the space, the same at every call.
     """
 
-    features: npt.NDArray[np.float64]
-    blocks: tuple[slice, ...]
+    kernel: Kernel
     numbers: Mapping[str, int]
     rows: Callable[[int], Sequence[Architecture]]
     whole: bool
@@ -54,7 +50,12 @@ def all_of(space: Space) -> Candidates | None:
     def rows_of(number: int) -> list[Architecture]:
         return [rows[row] for row in of[number]]
 
-    return Candidates(known.features, known.blocks, known.numbers, rows_of, True)
+    return Candidates(_kernel(known.features, known.blocks), known.numbers, rows_of, True)
+
+
+def _kernel(features: npt.NDArray[np.float64], sides: Sequence[Block]) -> Kernel:
+    columns = [side.columns for side in sides]
+    return Kernel.of(matern52, features, columns, [side.weight for side in sides])
 
 
 def pool_of(
@@ -78,8 +79,8 @@ def pool_of(
             rows.append(architecture)
     networks = list(held.values())
     numbers = {key: number for number, key in enumerate(held)}
-    features = describe(space, [rows[0] for rows in networks])
-    return Candidates(features, blocks(space), numbers, networks.__getitem__, False)
+    kernel = _kernel(describe(space, [rows[0] for rows in networks]), blocks(space))
+    return Candidates(kernel, numbers, networks.__getitem__, False)
 
 
 def _likely(

@@ -30,26 +30,27 @@ from metanas.core.objective import Objective, excess, weighed
 from metanas.core.protocols import Context
 from metanas.core.space import Architecture, sample
 from metanas.core.trial import Proposal, Trial
+from metanas.meta.structure import describe
 from metanas.models.copula import normal_scores
 from metanas.models.gp import (
     Kernel,
     Process,
     Setting,
     log_expected_improvement,
-    matern52,
     settings,
+    squared_distances,
 )
 from metanas.strategies._candidates import Candidates, all_of, pool_of
 
 Array = npt.NDArray[np.float64]
 
-TRIES = 50
-"""How often a random start is drawn again before one that was seen is proposed."""
+DRAWS = 20
+"""Random architectures from which a start is chosen."""
 SLOPE = 0.05
 """Weight of the sum beside the largest cost, where several objectives are weighed."""
-PATIENCE = 50
+PATIENCE = 25
 """Settings are learnt anew when a trial in so many is new."""
-MOST = 300
+MOST = 200
 """From how many trials settings are learnt: half the best, half the latest."""
 
 
@@ -71,7 +72,7 @@ class Surrogate:
 
     Args:
         context: Of the search.
-        initial: How many random architectures it starts from.
+        initial: How many architectures, drawn at random and unlike each other, it starts from.
 
     Raises:
         ConfigError: If there are fewer than two.
@@ -94,16 +95,18 @@ class Surrogate:
         self._told.append(trial)
 
     def ask(self, number: int, pending: Sequence[Proposal]) -> Proposal | None:
-        """A random start, then the candidate of the largest expected improvement.
+        """A start unlike the others, then the candidate of the largest expected improvement.
 
         None once every network of a small space was proposed.
         """
         rng = np.random.default_rng([self._context.seed, number])
         running = [proposal.architecture for proposal in pending]
         if number < self._initial:
-            return self._start(number, running, rng, "random start")
+            return self._start(number, running, rng, "start, unlike the others")
         if sum(not trial.failed for trial in self._told) < 2:
-            return self._start(number, running, rng, "random: nothing to learn from yet")
+            return self._start(
+                number, running, rng, "random, unlike the others: nothing to learn from yet"
+            )
         shares = rng.dirichlet(np.ones(len(self._free)))
         values = self._values(shares, len(self._told))
         keeping = np.array([self._keeps(trial) for trial in self._told])
@@ -119,21 +122,23 @@ class Surrogate:
     def _start(
         self, number: int, running: Sequence[Architecture], rng: np.random.Generator, reason: str
     ) -> Proposal | None:
+        """Of a few random draws the one that is least like anything proposed before."""
         space = self._context.space
+        known = [*(trial.proposal.architecture for trial in self._told), *running]
         seen = self._seen(running)
-        architecture = sample(space, rng)
-        for _ in range(TRIES):
-            if self._mark(architecture) not in seen:
-                break
-            architecture = sample(space, rng)
-        else:
-            pool = all_of(space)
-            if pool is not None:
-                left = np.flatnonzero(self._unseen(pool, running))
-                if not len(left):
-                    return None
-                architecture = self._one_of(pool.rows(int(rng.choice(left))), running, rng)
-        return Proposal(number, architecture, self._context.epochs, reason=reason)
+        draws = [sample(space, rng) for _ in range(DRAWS)]
+        fresh = [drawn for drawn in draws if self._mark(drawn) not in seen]
+        if fresh and known:
+            distances = squared_distances(describe(space, fresh), describe(space, known))
+            fresh = [fresh[int(distances.min(axis=1).argmax())]]
+        small = all_of(space)
+        if not fresh and small is not None:
+            left = np.flatnonzero(self._unseen(small, running))
+            if not len(left):
+                return None
+            fresh = [self._one_of(small.rows(int(rng.choice(left))), running, rng)]
+        chosen = (fresh or draws)[0]
+        return Proposal(number, chosen, self._context.epochs, reason=reason)
 
     def _mark(self, architecture: Architecture) -> Hashable:
         """What is never proposed twice."""
@@ -146,7 +151,7 @@ class Surrogate:
     def _unseen(self, pool: Candidates, running: Sequence[Architecture]) -> npt.NDArray[np.bool_]:
         """Which candidates may be proposed, ``[m]``."""
         told = [trial.proposal.architecture for trial in self._told]
-        free = np.ones(len(pool.features), dtype=np.bool_)
+        free = np.ones(pool.kernel.count, dtype=np.bool_)
         seen = self._seen(running)
         for key in {architecture.id for architecture in (*told, *running)} & pool.numbers.keys():
             number = pool.numbers[key]
@@ -202,7 +207,7 @@ class Surrogate:
         keeping: npt.NDArray[np.bool_],
         shares: Array,
     ) -> _Scores:
-        log_kept = np.zeros(len(pool.features))
+        log_kept = np.zeros(pool.kernel.count)
         for objective in self._limited:
             log_kept += self._log_kept(objective, pool, running)
         if not keeping.any():
@@ -218,7 +223,6 @@ class Surrogate:
             pool,
             running,
             lambda count: normal_scores(self._values(shares, count)),
-            noisy=self._context.exact,
         )
         log_gain = log_expected_improvement(mean, deviation, y[keeping].max())
         best = self._told[int(np.argmax(np.where(keeping, values, -np.inf)))]
@@ -254,7 +258,7 @@ class Surrogate:
 
         costs = self._costs(objective, len(self._told))
         middle, spread = costs.mean(), costs.std() or 1.0
-        mean, deviation = self._believed(objective.name, pool, running, target, noisy=True)
+        mean, deviation = self._believed(objective.name, pool, running, target)
         return np.asarray(log_ndtr(((bound - middle) / spread - mean) / deviation))
 
     def _believed(
@@ -263,10 +267,11 @@ class Surrogate:
         pool: Candidates,
         running: Sequence[Architecture],
         target: Callable[[int], Array],
-        *,
-        noisy: bool,
     ) -> tuple[Array, Array]:
-        """Mean and deviation of a target at all candidates, with the noise or without, ``[m]``."""
+        """Mean and deviation of what would be measured at all candidates, ``[m]`` each.
+
+        The noise is part of it: an improvement by luck is one in the result as well.
+        """
         observed = [pool.numbers[trial.proposal.architecture.id] for trial in self._told]
         process = self._process(key if pool.whole else "", pool, observed, target)
         y = target(len(observed))
@@ -277,8 +282,7 @@ class Surrogate:
             for number in busy:
                 process.add(number)
             _, variance = process.predict(np.append(y, mean[busy]))
-        noise = process.setting.noise * process.setting.variance if noisy else 0.0
-        return mean, np.sqrt(variance + noise)
+        return mean, np.sqrt(variance + process.setting.noise * process.setting.variance)
 
     def _process(
         self,
@@ -291,9 +295,8 @@ class Surrogate:
         count = len(observed) if not key else _learnt_at(len(observed))
         learnt, process = self._held.get(key, (-1, None))
         if process is None or learnt != count:
-            kernel = Kernel(matern52, pool.blocks)
-            setting = _setting(pool.features[list(observed[:count])], target(count), kernel)
-            process = Process(pool.features, kernel, setting, observed[:count])
+            setting = _setting(pool.kernel, observed[:count], target(count))
+            process = Process(pool.kernel, setting, observed[:count])
             if key:
                 self._held[key] = (count, process)
         for number in observed[process.count :]:
@@ -309,15 +312,15 @@ def _learnt_at(count: int) -> int:
     return at
 
 
-def _setting(features: Array, y: Array, kernel: Kernel) -> Setting:
+def _setting(kernel: Kernel, observed: Sequence[int], y: Array) -> Setting:
     """The most evident setting."""
+    numbers = np.asarray(observed)
     if len(y) > MOST:
         chosen = np.argsort(-y, kind="stable")[: MOST // 2]
         latest = np.setdiff1d(np.arange(len(y)), chosen)[-(MOST - len(chosen)) :]
         chosen = np.concatenate([chosen, latest])
-        features, y = features[chosen], y[chosen]
-    found = settings(features, y, kernel)
-    return max(found, key=lambda setting: setting.evidence)
+        numbers, y = numbers[chosen], y[chosen]
+    return max(settings(kernel, numbers, y), key=lambda setting: setting.evidence)
 
 
 STRATEGY = Surrogate
