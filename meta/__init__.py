@@ -1,0 +1,1 @@
+"""What a search can learn from: descriptions of architectures, and what past tasks teach."""
