@@ -101,9 +101,10 @@ class Scoring:
             if key in known:
                 found.append(_restored(known[key]))
                 continue
-            scores = self._scored(architecture)
+            scores = scored(architecture, self._batch, self.task.outputs, seed=self.seed)
             found.append(scores)
             known[key] = _stored(scores)
+            # What failed is tried again: another machine may have the memory.
             if self.path and not all(map(math.isnan, scores.values())):
                 cache.append(self.path, {key: known[key]})
             if on_each(len(found)) is False:
@@ -137,14 +138,15 @@ class Scoring:
     def _batch(self) -> Batch:
         return batch_of(self.task, self._part, seed=self.seed)
 
-    def _scored(self, architecture: Architecture) -> Scores:
-        """All NaN, and none kept, where the network fails: another machine may have the memory."""
-        batch = self._batch
-        try:
-            module = built(architecture, self.task.shape, self.task.outputs, seed=self.seed)
-            return zero_cost(module, batch.inputs, batch.targets, batch.loss, seed=self.seed)
-        except Exception:  # noqa: BLE001 - a user's network raises anything
-            return dict.fromkeys(SCORES, math.nan)
+
+def scored(architecture: Architecture, batch: Batch, outputs: int, *, seed: int) -> Scores:
+    """The scores of one network; all NaN where it cannot be built or run."""
+    shape = tuple(batch.inputs.shape[1:])
+    try:
+        module = built(architecture, shape, outputs, seed=seed)
+        return zero_cost(module, batch.inputs, batch.targets, batch.loss, seed=seed)
+    except Exception:  # noqa: BLE001 - a user's network raises anything
+        return dict.fromkeys(SCORES, math.nan)
 
 
 def matrix(scores: Sequence[Scores]) -> npt.NDArray[np.float64]:
@@ -181,7 +183,8 @@ def data_print(part: Part) -> str:
     found = hashlib.sha256(repr((part.inputs.shape, str(part.inputs.dtype))).encode())
     found.update(np.ascontiguousarray(part.targets).tobytes())
     step = max(1, -(-len(part) // PRINTED_ROWS))
-    found.update(np.ascontiguousarray(part.inputs[::step]).tobytes())
+    for row in part.inputs[::step]:
+        found.update(np.ascontiguousarray(row).tobytes())
     return found.hexdigest()[:32]
 
 

@@ -25,6 +25,9 @@ def test_nothing_shadows_the_standard_module_platform() -> None:
         "metanas.spaces.cnn",
         "metanas.spaces.nasbench201",
         "metanas.strategies.evolution",
+        "metanas.measures.zero_cost",
+        "metanas.meta.features",
+        "metanas.meta.fingerprint",
         "metanas.stores.journal",
         "metanas.testing",
     ],
@@ -38,6 +41,8 @@ def test_importing_it_imports_nothing_heavy(module: str) -> None:
 
 
 def test_the_package_finds_the_linked_folders() -> None:
+    import metanas.meta.features as described
     import metanas.tasks.classification as linked
 
     assert Path(linked.__file__ or "").resolve() == ROOT / "tasks" / "classification.py"
+    assert Path(described.__file__ or "").resolve() == ROOT / "meta" / "features.py"
