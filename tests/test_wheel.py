@@ -21,7 +21,12 @@ def test_the_wheel_holds_the_linked_folders(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", str(tmp_path)]
     subprocess.run([*command, str(copy)], check=True, capture_output=True)
     names = zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist()
-    for needed in ("metanas/tasks/digits.py", "metanas/core/search.py", "metanas/py.typed"):
+    for needed in (
+        "metanas/tasks/digits.py",
+        "metanas/meta/features.py",
+        "metanas/core/search.py",
+        "metanas/py.typed",
+    ):
         assert needed in names
     links = [each.name for each in (ROOT / "platform/metanas").iterdir() if each.is_symlink()]
     assert links

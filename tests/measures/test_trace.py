@@ -10,7 +10,7 @@ from torch import nn
 from metanas.core.space import Space, check, sample
 from metanas.measures.flops import flops
 from metanas.measures.params import params
-from metanas.measures.trace import INPUT, Node, trace
+from metanas.measures.trace import INPUT, Node, Window, trace
 from metanas.spaces.cnn import SPACE as CNN
 from metanas.spaces.nasbench201 import nasbench201
 
@@ -222,3 +222,29 @@ LABELS: list[tuple[nn.Module, tuple[int, ...], str]] = [
 @pytest.mark.parametrize(("layer", "shape", "label"), LABELS, ids=[row[2] for row in LABELS])
 def test_a_label_says_what_matters(layer: Any, shape: tuple[int, ...], label: str) -> None:
     assert trace(nn.Sequential(layer), shape)[-1].label == label
+
+
+def test_convolutions_and_pools_tell_their_windows() -> None:
+    module = nn.Sequential(
+        nn.Conv2d(1, 4, (3, 5), stride=2, padding=1, dilation=(1, 2)),
+        nn.Conv2d(4, 4, 3, padding=1, groups=4),
+        nn.AvgPool2d(2),
+        nn.AdaptiveAvgPool2d(1),
+    )
+    _, first, second, pool, last = trace(module, (1, 16, 16))
+    assert first.window == Window((3, 5), (2, 2), (1, 2), 1)
+    assert second.window == Window((3, 3), (1, 1), (1, 1), 4)
+    assert pool.window == Window((2, 2), (2, 2), (1, 1))
+    assert last.window is None
+    assert [node.window for node in trace(Undecided(), SHAPE)][1:3] == [
+        Window((1, 1), (1, 1), (1, 1)),
+        Window((2, 2), (2, 2), (1, 1)),
+    ]
+
+
+def test_of_a_disposable_module_no_copy_is_made_and_the_graph_is_the_same() -> None:
+    module = example(CNN, 3)
+    kept = trace(module, SHAPE)
+    assert module.training
+    assert trace(module, SHAPE, disposable=True) == kept
+    assert trace(Undecided(), SHAPE, disposable=True) == trace(Undecided(), SHAPE)

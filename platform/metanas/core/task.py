@@ -51,6 +51,22 @@ class Part:
         )
 
 
+def moments(part: Part) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """What brings a part's inputs to zero mean and unit deviation: both, a channel each.
+
+    Args:
+        part: Of inputs ``[n, channels, ...]``.
+
+    Returns:
+        Mean and deviation ``[channels]``; the deviation is at least 1 (of 255), so that a
+        channel that is constant stays zero.
+    """
+    values = part.inputs.reshape(len(part), part.inputs.shape[1], -1)
+    mean = values.mean(axis=(0, 2), dtype=np.float64)
+    deviation = values.std(axis=(0, 2), dtype=np.float64)
+    return mean, np.maximum(deviation, 1.0)
+
+
 @dataclass(frozen=True)
 class Data:
     """A task's rows: the search trains on `train` and sees `validation`; `test` is for the end."""

@@ -6,13 +6,12 @@ import math
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 
-import numpy as np
 import torch
 from torch import nn
 
 from metanas.core.errors import ConfigError, DivergedError, InfeasibleError
 from metanas.core.space import Architecture, Space, Value
-from metanas.core.task import Part, Task
+from metanas.core.task import Part, Task, moments
 
 PROBE_BATCH = 2
 SCORING_BATCH = 500
@@ -66,14 +65,11 @@ class Scale:
     """Brings uint8 images to zero mean and unit deviation a channel, as tensors on the device."""
 
     def __init__(self, train: Part, device: torch.device) -> None:
-        values = train.inputs.reshape(len(train), train.inputs.shape[1], -1)
-        mean = values.mean(axis=(0, 2), dtype=np.float64)
-        deviation = values.std(axis=(0, 2), dtype=np.float64)
+        mean, deviation = moments(train)
         view = (1, -1, 1, 1)
         self.device = device
         self.mean = torch.tensor(mean, dtype=torch.float32, device=device).view(view)
         self.deviation = torch.tensor(deviation, dtype=torch.float32, device=device).view(view)
-        self.deviation.clamp_(min=1.0)
 
     def inputs(self, rows: torch.Tensor) -> torch.Tensor:
         """``[batch, channels, height, width]``, uint8 to float32, channels last."""

@@ -125,7 +125,7 @@ def latencies(
     if not 0 < budget_s < math.inf:
         raise ConfigError(f"latency.budget_s is {budget_s}, expected more than 0")
     timed = list(modules) if device is None else _copies(modules, device)
-    with evaluating(*timed), _threads(threads), torch.inference_mode():
+    with evaluating(*timed), on_threads(threads), torch.inference_mode():
         subjects = [_subject(module, (batch, *shape)) for module in timed]
         return [_summary(times) for times in _times(subjects, threads, budget_s * len(subjects))]
 
@@ -142,7 +142,8 @@ def _copies(modules: Sequence[nn.Module], device: str) -> list[nn.Module]:
 
 
 @contextlib.contextmanager
-def _threads(number: int) -> Iterator[None]:
+def on_threads(number: int) -> Iterator[None]:
+    """So many threads of torch, and afterwards as many as before."""
     import torch
 
     before = torch.get_num_threads()
