@@ -264,7 +264,7 @@ def test_options_reach_the_plugin(run: Run, tmp_path: Path) -> None:
     [
         (("space", "cnm"), "PluginError: no 'cnm' in spaces; did you mean 'cnn'? Known: "),
         (("task", "digitz"), "PluginError: no 'digitz' in tasks; did you mean 'digits'?"),
-        (("task", "missing.csv1"), "ConfigError: task 'missing.csv1': no reader for '.csv1'"),
+        (("task", "missing.csv1"), "DataError: task 'missing.csv1': there is no 'missing.csv1'"),
         (("space", "nasbench201", "--set", "channel=3"), "has no option 'channel'; did you mean"),
         (("space", "nasbench201", "--set", "channels=0"), "nasbench201.channels is 0, expected"),
         (("space", "cnn", "--set", "width"), "ConfigError: --set is 'width', expected KEY=VALUE"),

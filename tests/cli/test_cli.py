@@ -231,8 +231,8 @@ def test_wrong_usage_has_exit_code_2(home: Path) -> None:
 
 def test_list_names_what_there_is(home: Path) -> None:
     for kind, known in (
-        ("tasks", {"digits", "folder", "mnist5k", "npz", "parquet"}),
-        ("spaces", {"cnn", "nasbench201"}),
+        ("tasks", {"digits", "folder", "mnist5k", "npz", "parquet", "table"}),
+        ("spaces", {"cnn", "nasbench201", "table", "transnas_micro"}),
         ("strategies", {"evolution", "local", "random", "surrogate"}),
         ("executors", {"inline", "pool", "tune"}),
         ("objectives", {"accuracy", "activation_mb", "flops", "latency_ms", "params"}),
@@ -249,7 +249,7 @@ def test_every_kind_of_failure_is_a_status_and_the_search_goes_on(
     (tmp_path / "walk.py").write_text(WALK)
     space, strategy = f"{tmp_path}/bad.py:space", f"{tmp_path}/walk.py:strategy"
     command = ("search", "digits", "--space", space, "--strategy", strategy, "--trials", "8")
-    limits = ("--epochs", "1", "--max-trial-seconds", "6", "--final-epochs", "0")
+    limits = ("--epochs", "1", "--max-trial-seconds", "15", "--final-epochs", "0")
     process = metanas(
         *command,
         *limits,
