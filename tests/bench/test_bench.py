@@ -190,3 +190,66 @@ def test_nasbench201s_second_measure_is_the_twelfth_epoch(run: Run) -> None:
     given = [str(NASBENCH201), "--target", "cifar10", "--seeds", "2", "--workers", "1"]
     record = run(*given, "--strategy", "random", "--measure", "valid_accuracy_12ep_pct")
     assert record["measure"] == "cifar10.valid_accuracy_12ep_pct"
+
+
+def odd(kind: str, path: Path) -> str:
+    """Tables that nobody has seen before."""
+    rng = np.random.default_rng(0)
+    if kind == "60 options":
+        choices: dict[str, list[Any]] = {"a": [f"o{n}" for n in range(60)], "b": ["x", "y"]}
+        rows = [(a, b) for a in choices["a"] for b in choices["b"]]
+    elif kind == "numbers":
+        choices = {"lr": [0.001, 0.01, 0.1], "layers": [1, 2, 3, 4], "bias": [True, False]}
+        rows = [
+            (a, b, c) for a in choices["lr"] for b in choices["layers"] for c in choices["bias"]
+        ]
+    elif kind == "26 choices":
+        choices = {f"c{n:02}": ["p", "q", "r"] for n in range(26)}
+        rows = sorted({tuple(rng.choice(["p", "q", "r"], size=26).tolist()) for _ in range(3_000)})
+    else:
+        choices = {name: ["0", "1", "2", "3", "4"] for name in "abcd"}
+        rows = [(a, b, c, d) for a in "01234" for b in "01234" for c in "01234" for d in "01234"]
+    values = rng.normal(size=len(rows))
+    if kind == "nulls":
+        values[rng.random(len(rows)) < 0.4] = np.nan
+    if kind == "holes":
+        kept = sorted(rng.choice(len(rows), len(rows) * 2 // 5, replace=False).tolist())
+        rows, values = [rows[at] for at in kept], values[kept]
+    columns: dict[str, Any] = {
+        f"choice.{name}": [row[at] for row in rows] for at, name in enumerate(choices)
+    }
+    columns["t.score_pct"] = values
+    tasks = {"t": {"metric": "t.score_pct", "goal": "min" if kind == "less" else "max"}}
+    return str(write(path, described(choices, tasks=tasks), columns))
+
+
+KINDS = ("60 options", "numbers", "26 choices", "nulls", "less", "holes")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_strategy_works_on_tables_never_seen(tmp_path: Path, kind: str) -> None:
+    names = ["surrogate", "evolution", "local", "random"]
+    path = odd(kind, tmp_path / "t.parquet")
+    benched = bench(Replay(path, "t", "", 30, references(names, [])), 2, Inline(), 1)
+    measured = np.isfinite(benched.standing.values)
+    for name in names:
+        rows = benched.rows[name]
+        assert all(measured[row] for seed in rows for row in seed)
+        assert max(len(seed) for seed in rows) == min(
+            30, 30 if name != "surrogate" else sum(measured)
+        )
+    assert all(len(set(seed)) == len(seed) for seed in benched.rows["surrogate"])
+
+
+@pytest.mark.slow
+def test_half_a_million_rows_are_searched(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    codes = np.unique(rng.integers(5, size=(500_000, 12)), axis=0)
+    columns: dict[str, Any] = {f"choice.c{at:02}": codes[:, at].astype(str) for at in range(12)}
+    columns["t.score_pct"] = codes.sum(axis=1) + rng.normal(size=len(codes))
+    about = described({f"c{at:02}": ["0", "1", "2", "3", "4"] for at in range(12)})
+    path = str(write(tmp_path / "t.parquet", about, columns))
+    names = ["surrogate", "evolution", "random"]
+    benched = bench(Replay(path, "t", "", 60, references(names, [])), 1, Inline(), 1)
+    last = {name: float(benched.regrets(name)[0, -1]) for name in names}
+    assert last["surrogate"] < last["random"]
