@@ -63,7 +63,7 @@ class Clock:
 
 def timed(executor: Any, trials: int, workers: int, uri: str | None = None) -> list[float]:
     """When each trial ended."""
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         home = Path(name)
         folder = home / "searches" / "s"
         folder.mkdir(parents=True)
@@ -132,7 +132,7 @@ def away(name: str, executor: Any, trials: int, workers: int) -> None:
 
 def main() -> None:
     """Run all cases."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         executor = Tune(folder)
         ends = timed(executor, 200, 2)
         executor.close()
@@ -144,7 +144,7 @@ def main() -> None:
     said("inline", trials_a_second=round(rate), late_over_early=round(late / early, 3))
 
     away("inline", Inline(), 3000, 1)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         executor = Tune(folder)
         away("tune", executor, 200, 2)
         executor.close()
