@@ -40,7 +40,15 @@ class _Child:
     started_ms: int = 0
     ended_ms: int = 0
     failed: bool = False
-    artifact: str = ""
+    artifacts: dict[str, str] = field(default_factory=dict)
+
+    def keep(self, name: str, record: Mapping[str, Any]) -> None:
+        """A record as a tag, or as an artifact where MLflow would cut it."""
+        text = json.dumps(record, separators=(",", ":"))
+        long = len(text) > LONGEST_TAG
+        if long:
+            self.artifacts[f"{name}.json"] = text
+        self.tags[f"metanas.{name}"] = f"artifact: {name}.json" if long else text
 
 
 class Projection:
@@ -120,6 +128,9 @@ class Projection:
         child.params |= {f"setting.{name}": str(value) for name, value in settings.items()}
         child.tags["metanas.reason"] = str(proposal.get("reason", ""))
         child.tags["metanas.id"] = str(event.get("id", ""))
+        # Params are text: this has the choices' and settings' types.
+        typed = ("number", "values", "epochs", "settings", "parent")
+        child.keep("proposal", {name: proposal[name] for name in typed if name in proposal})
         if "parent" in proposal:
             child.tags["metanas.parent_trial"] = str(proposal["parent"])
 
@@ -167,9 +178,7 @@ class Projection:
             "metanas.cached": str(bool(trial["cached"])).lower(),
             "metanas.error": str(trial["error"])[:LONGEST_TAG],
         }
-        text = json.dumps(trial, separators=(",", ":"))
-        child.artifact = text if len(text) > LONGEST_TAG else ""
-        child.tags["metanas.trial"] = "artifact: trial.json" if child.artifact else text
+        child.keep("trial", trial)
         for key in [key for key in self._shown if key[0] == number]:
             del self._shown[key]
         self._count(trial, child.ended_ms, parent)
@@ -213,8 +222,8 @@ class Projection:
         params = [Param(name, value) for name, value in child.params.items()]
         tags_left = [RunTag(name, value) for name, value in child.tags.items()]
         self._log(run, child.metrics, params, tags_left)
-        if child.artifact:
-            self._client.log_text(run, child.artifact, "trial.json")
+        for name, text in child.artifacts.items():
+            self._client.log_text(run, text, name)
         if child.ended_ms:
             status = "FAILED" if child.failed else "FINISHED"
             self._client.set_terminated(run, status, child.ended_ms)
@@ -227,7 +236,7 @@ class Projection:
     def _send_parent(self, event: Mapping[str, Any]) -> None:
         when = _ms(event["time_s"])
         if event["event"] == "attempt":
-            self._client.set_tag(self._parent, ATTEMPT_TAG, str(event["number"]))
+            self._log(self._parent, [], tags=_attempt_tags(event))
             self._client.update_run(self._parent, status="RUNNING")
         elif event["event"] == "repeat":
             self._log_repeat(event, when)
@@ -337,6 +346,17 @@ def _experiment(client: MlflowClient, uri: str, artifacts: Path) -> str:
         if found is None:
             raise
         return str(found.experiment_id)
+
+
+def _attempt_tags(event: Mapping[str, Any]) -> list[RunTag]:
+    """What an attempt says of its search, for whoever reads the trials later."""
+    tags = {
+        ATTEMPT_TAG: str(event["number"]),
+        "metanas.objectives": json.dumps(event["objectives"]),
+        "metanas.space_name": str(event.get("space", "")),
+        "metanas.kind": str(event.get("kind", "")),
+    }
+    return [RunTag(name, value) for name, value in tags.items()]
 
 
 def _ms(seconds: Any) -> int:
