@@ -117,6 +117,14 @@ def read_manifest(folder: Path) -> Manifest | None:
         return None
 
 
+def read_or_begin(folder: Path, say: Callable[[str], None]) -> tuple[Manifest, bool]:
+    """The manifest, and whether it had to be begun anew because it cannot be read."""
+    found = read_manifest(folder)
+    if found is None:
+        say(f"{folder} is damaged or of another version: trials are read anew, import again")
+    return found or Manifest(), found is None
+
+
 def _server(found: Mapping[str, Any]) -> Server:
     searches = {str(run): Seen(**seen) for run, seen in found["searches"].items()}
     return Server(int(found["watermark_ms"]), searches)
@@ -188,15 +196,22 @@ class Writer:
             self._flush(row["task"])
         return True
 
-    def commit(self, removed: Collection[str], servers: Mapping[str, Server]) -> Manifest:
-        """Let the new rows count, without those of the keys `removed` that counted before.
+    def commit(
+        self, removed: Collection[str], servers: Mapping[str, Server], damaged_go: bool = False
+    ) -> Manifest:
+        """Let the new rows count; a row of a key that was added replaces what was there.
 
-        Rows of a key that was added replace what was there under it.
+        Args:
+            removed: Keys of rows that no longer count.
+            servers: How far each has been read.
+            damaged_go: Give up files that cannot be read: all that they held was read anew.
         """
         for task in list(self._rows):
             self._flush(task)
         gone = pa.array(sorted({*removed, *self.keys}), pa.string())
-        kept = [part for old in self._manifest.parts for part in self._without(old, gone)]
+        kept = [
+            part for old in self._manifest.parts for part in self._without(old, gone, damaged_go)
+        ]
         parts = tuple(self._merged([*kept, *self._parts]))
         changed = parts != self._manifest.parts or servers != self._manifest.servers
         files = {part.file for part in parts}
@@ -234,9 +249,9 @@ class Writer:
             os.fsync(file.fileno())
         return Part(name, task, table.num_rows)
 
-    def _without(self, part: Part, gone: Any) -> Iterator[Part]:
-        """The part, written anew where rows go; a part that cannot be read goes whole."""
-        if not len(gone):
+    def _without(self, part: Part, gone: Any, damaged_go: bool) -> Iterator[Part]:
+        """The part, written anew where rows of it go."""
+        if not len(gone) and not damaged_go:
             yield part
             return
         path = self._folder / part.file
@@ -249,7 +264,8 @@ class Writer:
             elif left:
                 yield self._written(part.task, pq.read_table(path).filter(kept))
         except (OSError, pa.ArrowException):
-            return
+            if not damaged_go:
+                yield part
 
     def _merged(self, parts: list[Part]) -> Iterator[Part]:
         """Parts in which each task has one small one at the most."""

@@ -285,7 +285,7 @@ def _from_params(run: Any, parent: Parent) -> dict[str, Any]:
         raise ValueError(f"choices are text, and space '{parent.facts['space']}' is not installed")
     number = run.data.tags.get("metanas.parent_trial")
     return {
-        "values": values_of(space, texts),
+        "values": values_of(space.choices, texts),
         "epochs": int(params["epochs"]),
         "settings": {
             name.partition(".")[2]: value_of(text)

@@ -25,7 +25,7 @@ from metanas.stores._experience_parts import (
     Writer,
     locked,
     part_table,
-    read_manifest,
+    read_or_begin,
 )
 from metanas.stores._experience_rows import OURS, text_of
 from metanas.stores._experience_runs import (
@@ -123,20 +123,13 @@ def sync(home: Path, origin: Origin, *, full: bool = False, say: Say = lambda _:
     began = time.monotonic()
     folder = home / FOLDER
     with locked(folder, say):
-        manifest, anew = _manifest(folder, say)
+        manifest, anew = read_or_begin(folder, say)
         held = Held.read(folder, manifest, origin.name)
         if held.unreadable:
             say(f"{held.unreadable} rows lie in damaged files: all trials are read anew")
         reader = Reader(origin, home)
         whole = full or anew or held.unreadable > 0
         return _Sync(reader, Writer(folder, manifest), manifest, held, whole).run(began)
-
-
-def _manifest(folder: Path, say: Say) -> tuple[Manifest, bool]:
-    found = read_manifest(folder)
-    if found is None:
-        say(f"{folder} is damaged or of another version: all trials are read anew")
-    return found or Manifest(), found is None
 
 
 class _Sync:
@@ -185,6 +178,8 @@ class _Sync:
 
     def _lacking(self, changed: set[str]) -> set[str]:
         """Those of which fewer trials are here than have ended."""
+        if not changed:
+            return set()
         here = Counter(key.rpartition("/")[0] for key in self.held.keys | self.writer.keys)
         return {
             run for run in changed if here[self.parents[run].search_id] < self.parents[run].trials
@@ -242,7 +237,7 @@ class _Sync:
         watermark = min(self.latest_ms, int(1000 * time.time()))
         server = Server(max(watermark, self.server.watermark_ms), searches)
         servers = {**self.manifest.servers, self.reader.origin.name: server}
-        after = self.writer.commit(removed, servers)
+        after = self.writer.commit(removed, servers, damaged_go=self.full)
         broken = Counter(self.broken.values())
         if self.writer.refused:
             broken["a number or text has no place in its column"] = self.writer.refused

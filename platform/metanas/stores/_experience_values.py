@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from metanas.core.errors import MetanasError, SpaceError
 from metanas.core.plugins import listing, reference, resolve
@@ -22,14 +22,14 @@ def known_space(name: str) -> Space | None:
     return space if isinstance(space, Space) else None
 
 
-def values_of(space: Space, texts: Mapping[str, str]) -> Values:
+def values_of(choices: Sequence[Choice], texts: Mapping[str, str]) -> Values:
     """The options that params, which are text, stand for.
 
     Raises:
         SpaceError: If one is missing or no option.
     """
     values: dict[str, Value] = {}
-    for choice in space.choices:
+    for choice in choices:
         if choice.name not in texts:
             raise SpaceError(f"choice '{choice.name}' is missing")
         option = option_of(choice, texts[choice.name])

@@ -22,6 +22,8 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from metanas.core.errors import ConfigError, unknown
+from metanas.stores._experience_import import Imported, import_runs
+from metanas.stores._experience_mapping import Mapped, read_mapping
 from metanas.stores._experience_parts import FOLDER, Part, read_manifest
 from metanas.stores._experience_rows import (
     COLUMNS,
@@ -38,10 +40,14 @@ __all__ = [
     "COLUMNS",
     "METRICS",
     "SCHEMA",
+    "Imported",
+    "Mapped",
     "Origin",
     "Synced",
     "batches",
     "census",
+    "import_runs",
+    "read_mapping",
     "rows",
     "sync",
 ]
@@ -61,8 +67,8 @@ def rows(
     say: Say = lambda _: None,
 ) -> Any:
     """All rows that are asked for as one Arrow table; see `batches`."""
-    schema = SCHEMA if columns is None else pa.schema([SCHEMA.field(name) for name in columns])
     found = batches(home, tasks, exclude, columns=columns, where=where, cached=cached, say=say)
+    schema = SCHEMA if columns is None else pa.schema([SCHEMA.field(name) for name in columns])
     return pa.Table.from_batches(list(found), schema.remove_metadata())
 
 
