@@ -26,8 +26,9 @@ from metanas.core.plugins import reference, resolve
 from metanas.core.search import Search, run
 from metanas.core.space import Choice, Space, check
 from metanas.executors.inline import Inline
-from metanas.stores import _experience_runs, _experience_sync
-from metanas.stores._experience_parts import Manifest, Writer, folder_of, read_manifest
+from metanas.stores import _experience_reader, _experience_sync
+from metanas.stores._experience_manifest import Manifest, read_manifest
+from metanas.stores._experience_parts import Writer, folder_of
 from metanas.stores._experience_rows import SCHEMA, row_of
 from metanas.stores.experience import Synced, batches, census, rows, sync
 from metanas.stores.journal import MemoryJournal
@@ -214,12 +215,14 @@ def test_runs_of_a_version_that_kept_choices_as_text_get_their_types_from_the_sp
 
 
 def test_a_run_that_no_search_wrote_is_counted_and_left_out(home: Path) -> None:
-    send(home, events(trials=4))
+    send(home, events(trials=5))
+    proposal = '{"number": 3, "values": {"width": [1]}, "epochs": 2}'
+    client(home).set_tag(child(home, 3), "metanas.proposal", proposal)
     client(home).set_tag(child(home, 0), "metanas.trial", "no JSON")
     client(home).set_tag(child(home, 1), "metanas.trial", '{"status": "completed"}')
     client(home).delete_tag(child(home, 2), "metanas.proposal")
     result = synced(home)
-    assert (result.new, sum(result.broken.values())) == (1, 3)
+    assert (result.new, sum(result.broken.values())) == (1, 4)
     assert any("space 'tiny' is not installed" in reason for reason in result.broken)
 
 
@@ -233,7 +236,7 @@ def test_with_nothing_new_nothing_is_read_or_written(
     assert synced(home).new == 5
     before = {path: path.stat().st_mtime_ns for path in (home / "experience").rglob("*")}
     monkeypatch.setattr(_experience_sync, "row_of_run", None)
-    monkeypatch.setattr(_experience_runs.Reader, "children_of", None)
+    monkeypatch.setattr(_experience_reader.Reader, "children_of", None)
     result = synced(home)
     assert (result.new, result.removed, result.rows) == (0, 0, 5)
     after = {path: path.stat().st_mtime_ns for path in (home / "experience").rglob("*")}
@@ -297,6 +300,9 @@ def test_what_a_parent_run_says_later_reaches_its_rows(home: Path) -> None:
     told = {row["search"]: row["fingerprint"] for row in found(home)}
     assert told == {"one": fingerprint, "two": ""}
     assert synced(home).new == 0
+    client(home).set_tag(parent, "metanas.fingerprint", "no JSON")
+    synced(home)
+    assert {row["fingerprint"] for row in found(home)} == {""}
 
 
 def test_a_search_sent_to_a_second_server_too_is_there_once(
@@ -347,8 +353,9 @@ def test_a_trial_whose_run_was_deleted_and_sent_again_stays(home: Path) -> None:
 
 
 def test_deleted_runs_are_found_among_many(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_experience_runs, "PAGE", 2)
-    monkeypatch.setattr(_experience_runs, "IDS_A_QUERY", 3)
+    monkeypatch.setattr(_experience_reader, "PAGE", 2)
+    monkeypatch.setattr(_experience_reader, "DELETED_AT_ONCE", 2)
+    monkeypatch.setattr(_experience_reader, "IDS_A_QUERY", 3)
     send(home, events("one", 8))
     assert synced(home).new == 8
     for number in (1, 4, 5, 6):
@@ -408,7 +415,7 @@ import sys
 from pathlib import Path
 from metanas.api.experience import origin_of
 from metanas.stores.experience import sync
-from metanas.stores import _experience_parts
+from metanas.stores import _experience_manifest, _experience_parts
 {before}
 home = Path(sys.argv[1])
 print(sync(home, origin_of(home)).new)
@@ -439,7 +446,7 @@ def test_two_syncs_at_once_read_each_trial_once(home: Path, template_database: P
 @pytest.mark.parametrize(
     "where",
     ["_experience_parts.Writer.commit", "_experience_parts.Writer._merged",
-     "_experience_parts.os.replace", "_experience_parts.Writer._sweep"],
+     "_experience_manifest.os.replace", "_experience_parts.Writer._sweep"],
 )  # fmt: skip
 def test_a_sync_killed_anywhere_leaves_all_or_nothing_and_the_next_one_the_rest(
     home: Path, where: str

@@ -11,10 +11,11 @@ from typing import Any
 
 from metanas.core.errors import ConfigError, unknown
 from metanas.core.trial import Status
+from metanas.stores._experience_manifest import FOLDER, locked, read_or_begin
 from metanas.stores._experience_mapping import Mapped
-from metanas.stores._experience_parts import FOLDER, Writer, locked, read_or_begin
+from metanas.stores._experience_parts import Writer
+from metanas.stores._experience_reader import Origin, Reader
 from metanas.stores._experience_rows import Row, finite, row_of, text_of
-from metanas.stores._experience_runs import Origin, Reader
 from metanas.stores._experience_sync import Held
 
 PREFIX = "import:"

@@ -151,14 +151,14 @@ def _among(column: Any, known: Iterable[str]) -> npt.NDArray[np.bool_]:
 def _holds_json(column: Any, *, empty: bool) -> npt.NDArray[np.bool_]:
     """Whether each text is a JSON object; a text that many rows share is read once."""
     coded = column.dictionary_encode()
-    sound_texts = np.array([_is_object(text, empty) for text in coded.dictionary.to_pylist()])
+    texts = coded.dictionary.to_pylist()
+    sound_texts = np.array([is_object(text) or (empty and not text) for text in texts])
     codes = pc.fill_null(coded.indices, -1).to_numpy(zero_copy_only=False)
     return np.asarray(np.append(sound_texts, False)[codes], dtype=np.bool_)
 
 
-def _is_object(text: str, empty: bool) -> bool:
-    if not text:
-        return empty
+def is_object(text: str) -> bool:
+    """Whether a text is a JSON object of finite numbers."""
     try:
         return isinstance(json.loads(text, parse_constant=_refused), dict)
     except (ValueError, RecursionError):

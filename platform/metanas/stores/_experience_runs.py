@@ -1,53 +1,18 @@
-"""Reading trials from MLflow: parent runs, their finished child runs, and what was deleted.
-
-Only MLflow's public client is used, a page at a time, so that any tracking server will do.
-A page of 1,000 runs costs SQLite two to three seconds, nearly all of it SQLAlchemy making
-an object of every tag; a query that finds nothing costs a tenth of one.
-"""
+"""What MLflow's runs of trials say: from a run, and its search's parent run, to a row."""
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
-import os
-import tempfile
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from metanas.core.errors import HomeError
 from metanas.core.trial import outcome_from
-from metanas.stores._experience_rows import OURS, Row, row_of, text_of
+from metanas.stores._experience_reader import Reader
+from metanas.stores._experience_rows import OURS, Row, finite, is_object, row_of, text_of
 from metanas.stores._experience_values import known_space, value_of, values_of
 
-PAGE = 1_000
 Fetch = Callable[[str, str], str]
-IDS_A_QUERY = 500
-TRIALS = "tags.`metanas.key` LIKE 'trial/%'"
-QUIET = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_LOGGING_LEVEL": "ERROR",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
-    "GIT_PYTHON_REFRESH": "quiet",
-}
-
-
-@dataclass(frozen=True)
-class Origin:
-    """A tracking server.
-
-    Args:
-        uri: Its address, which may hold a password.
-        name: Under which it is known here, without one; the home folder's own database has
-            one name wherever the folder lies.
-    """
-
-    uri: str
-    name: str
 
 
 @dataclass(frozen=True)
@@ -60,127 +25,20 @@ class Parent:
     facts: Mapping[str, str]
 
 
-class Reader:
-    """One tracking server, read.
-
-    Args:
-        origin: Which one.
-        home: Its lock keeps two processes from creating its database at once.
-
-    Raises:
-        HomeError: If it does not answer; every method raises the same.
-    """
-
-    def __init__(self, origin: Origin, home: Path) -> None:
-        for name, value in QUIET.items():
-            os.environ.setdefault(name, value)
-        self.origin = origin
-        with self._asking(), _creating(home):
-            from mlflow import MlflowClient
-            from mlflow.entities import ViewType
-
-            self._client = MlflowClient(tracking_uri=origin.uri)
-            self._view = {"active": ViewType.ACTIVE_ONLY, "deleted": ViewType.DELETED_ONLY}
-            self.experiments = self._experiments(ViewType.ALL)
-
-    def parents(self) -> dict[str, Parent]:
-        """Searches that are there, by run."""
-        return {run.info.run_id: _parent(run) for run in self.runs("tags.`metanas.key` = 'search'")}
-
-    def children(self, since_ms: int) -> Iterator[Any]:
-        """Runs of trials that ended at a time or later."""
-        return self.runs(f"{TRIALS} and attributes.end_time >= {since_ms}")
-
-    def children_of(self, parent: str) -> Iterator[Any]:
-        """Runs of one search's trials that have ended."""
-        return self.runs(f"tags.`mlflow.parentRunId` = '{parent}' and attributes.end_time > 0")
-
-    def deleted(self) -> list[Any] | None:
-        """Deleted runs of trials; None where there are more than a page of them."""
-        with self._asking():
-            found = self._client.search_runs(
-                list(self.experiments), TRIALS, self._view["deleted"], PAGE
-            )
-            return None if found.token else list(found)
-
-    def among(self, ids: Collection[str], view: str) -> set[str]:
-        """Which of these runs there are, "active" or "deleted"."""
-        found: set[str] = set()
-        wanted = sorted(ids)
-        for start in range(0, len(wanted), IDS_A_QUERY):
-            some = ", ".join(f"'{each}'" for each in wanted[start : start + IDS_A_QUERY])
-            found |= {run.info.run_id for run in self.runs(f"attributes.run_id IN ({some})", view)}
-        return found
-
-    def runs(
-        self, where: str, view: str = "active", experiments: Collection[str] = ()
-    ) -> Iterator[Any]:
-        """Runs that a filter of MLflow's lets pass, a page in memory at a time."""
-        token = None
-        while True:
-            with self._asking():
-                page = self._client.search_runs(
-                    list(experiments or self.experiments),
-                    where,
-                    self._view[view],
-                    PAGE,
-                    ["attributes.end_time ASC"],
-                    token,
-                )
-            yield from page
-            token = page.token
-            if not token:
-                return
-
-    def artifact(self, run: str, name: str) -> str:
-        """The text of a run's artifact."""
-        with self._asking(), tempfile.TemporaryDirectory() as folder:
-            path = self._client.download_artifacts(run, name, folder)
-            return Path(path).read_text(encoding="utf-8")
-
-    def _experiments(self, view: int) -> dict[str, str]:
-        """Names by id; a deleted experiment's runs are deleted with it."""
-        names: dict[str, str] = {}
-        token = None
-        while True:
-            page = self._client.search_experiments(view, page_token=token)
-            names |= {str(each.experiment_id): str(each.name) for each in page}
-            token = page.token
-            if not token:
-                return names
-
-    @contextlib.contextmanager
-    def _asking(self) -> Iterator[None]:
-        from mlflow.exceptions import MlflowException
-
-        try:
-            yield
-        except (MlflowException, OSError) as error:
-            # What a library says of an address may quote the password in it.
-            text = "" if "@" in self.origin.uri else " ".join(str(error).split())[:160]
-            what = f"{type(error).__name__} {text}".strip()
-            raise HomeError(f"MLflow at {self.origin.name} cannot be read: {what}") from None
-
-
-@contextlib.contextmanager
-def _creating(home: Path) -> Iterator[None]:
-    """One process at a time creates the database; the tracker holds the same lock for it."""
-    with open(home / "mlflow.lock", "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def _parent(run: Any) -> Parent:
+def parent_from(run: Any) -> Parent:
+    """Read a parent run; what it does not say is empty."""
     tags = run.data.tags
+    fingerprint = tags.get("metanas.fingerprint", "")
     objective = _object(_list(tags.get("metanas.objectives", ""))[:1])
     facts = {
         "objective": str(objective.get("name", "")),
         "goal": str(objective.get("goal", "")),
         "kind": tags.get("metanas.kind", ""),
-        "fingerprint": tags.get("metanas.fingerprint", ""),
+        "fingerprint": fingerprint if is_object(fingerprint) else "",
         "space": tags.get("metanas.space_name") or tags.get("metanas.space", ""),
     }
-    trials = int(run.data.metrics.get("trials", 0))
+    trials = run.data.metrics.get("trials", 0.0)
+    trials = int(trials) if finite(trials) else 0
     return Parent(run.info.run_id, tags.get("metanas.search_id", ""), trials, facts)
 
 
@@ -234,6 +92,8 @@ def row_of_run(run: Any, parent: Parent, reader: Reader, fetch: Fetch) -> Row:
         proposal = _from_params(run, parent)
     curve = [(point["epoch"], point["metrics"]) for point in trial["curve"]]
     values = proposal["values"]
+    if not all(isinstance(value, str | int | float | bool) for value in values.values()):
+        raise ValueError("a choice is neither text nor a number nor a boolean")
     return row_of(
         {
             "key": key_of(run),

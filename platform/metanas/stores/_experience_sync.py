@@ -17,28 +17,28 @@ from pathlib import Path
 from typing import Any
 
 from metanas.core.errors import HomeError
-from metanas.stores._experience_parts import (
+from metanas.stores._experience_manifest import (
     FOLDER,
     Manifest,
     Seen,
     Server,
-    Writer,
     locked,
-    part_table,
     read_or_begin,
 )
+from metanas.stores._experience_parts import Writer, part_table
+from metanas.stores._experience_reader import Origin, Reader
 from metanas.stores._experience_rows import OURS, text_of
 from metanas.stores._experience_runs import (
-    Origin,
     Parent,
-    Reader,
     key_of,
+    parent_from,
     parent_of,
     row_of_run,
     told,
 )
 
 OVERLAP_MS = 60_000
+TOLD_EVERY = 5_000
 MOST_FAILURES = 3
 """After so many artifacts in a row that cannot be fetched no more are asked for."""
 
@@ -129,17 +129,24 @@ def sync(home: Path, origin: Origin, *, full: bool = False, say: Say = lambda _:
             say(f"{held.unreadable} rows lie in damaged files: all trials are read anew")
         reader = Reader(origin, home)
         whole = full or anew or held.unreadable > 0
-        return _Sync(reader, Writer(folder, manifest), manifest, held, whole).run(began)
+        writer = Writer(folder, manifest)
+        return _Sync(reader, writer, manifest, held, whole, say).run(began)
 
 
 class _Sync:
     """One sync under its lock."""
 
     def __init__(
-        self, reader: Reader, writer: Writer, manifest: Manifest, held: Held, full: bool
+        self,
+        reader: Reader,
+        writer: Writer,
+        manifest: Manifest,
+        held: Held,
+        full: bool,
+        say: Say,
     ) -> None:
         self.reader, self.writer, self.manifest, self.held = reader, writer, manifest, held
-        self.full = full
+        self.full, self.say = full, say
         known = manifest.servers.get(reader.origin.name, Server())
         self.server = Server() if full else known
         self.latest_ms = self.server.watermark_ms
@@ -151,7 +158,7 @@ class _Sync:
 
     def run(self, began: float) -> Synced:
         """Read, then let it count."""
-        self.parents = self.reader.parents()
+        self.parents = {run.info.run_id: parent_from(run) for run in self.reader.parents()}
         deleted = self.reader.deleted()
         counts = Counter(parent_of(run) for run in deleted or ())
         seen = {
@@ -216,6 +223,8 @@ class _Sync:
             return
         try:
             self.writer.add(row_of_run(run, parent, self.reader, self._fetch))
+            if len(self.writer.keys) % TOLD_EVERY == 0:
+                self.say(f"{len(self.writer.keys)} trials read so far")
         except HomeError:
             self.broken[run.info.run_id] = "its artifact could not be fetched"
             self.late.add(parent.run_id)

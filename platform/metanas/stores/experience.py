@@ -23,8 +23,9 @@ import pyarrow.dataset as ds
 
 from metanas.core.errors import ConfigError, unknown
 from metanas.stores._experience_import import Imported, import_runs
+from metanas.stores._experience_manifest import FOLDER, Part, read_manifest
 from metanas.stores._experience_mapping import Mapped, read_mapping
-from metanas.stores._experience_parts import FOLDER, Part, read_manifest
+from metanas.stores._experience_reader import Origin
 from metanas.stores._experience_rows import (
     COLUMNS,
     METRICS,
@@ -33,7 +34,6 @@ from metanas.stores._experience_rows import (
     VERSION_KEY,
     sound,
 )
-from metanas.stores._experience_runs import Origin
 from metanas.stores._experience_sync import Synced, sync
 
 __all__ = [
