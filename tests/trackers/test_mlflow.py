@@ -54,6 +54,20 @@ def test_a_childs_choices_are_params_and_its_metrics_have_an_epoch(searched: Pat
     assert [point.step for point in curve] == [1, 2]
 
 
+def test_choices_keep_their_types_in_a_tag_and_the_parent_says_what_decides(searched: Path) -> None:
+    from helpers import journal
+
+    child = next(run for run in runs(searched) if run.data.tags["metanas.key"] == "trial/0")
+    proposed = next(e["proposal"] for e in journal(searched, "one") if e["event"] == "proposed")
+    kept = json.loads(child.data.tags["metanas.proposal"])
+    assert kept == {name: proposed[name] for name in ("number", "values", "epochs")}
+    parent = next(run for run in runs(searched) if run.data.tags["metanas.key"] == "search")
+    objectives = json.loads(parent.data.tags["metanas.objectives"])
+    assert [(each["name"], each["goal"]) for each in objectives] == [("accuracy", "max")]
+    assert parent.data.tags["metanas.space_name"] == "cnn"
+    assert parent.data.tags["metanas.kind"] == "classification"
+
+
 def test_the_winners_test_score_is_in_the_parent_run(searched: Path) -> None:
     parent = next(run for run in runs(searched) if run.data.tags["metanas.key"] == "search")
     assert 0 <= parent.data.metrics["test_accuracy"] <= 1

@@ -88,6 +88,7 @@ def assemble(config: SearchConfig) -> Parts:
         max_seconds=config.max_seconds,
         max_trial_seconds=config.max_trial_seconds,
         exact=exact,
+        kind=task.kind,
     )
     return Parts(found, task)
 

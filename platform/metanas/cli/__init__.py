@@ -21,6 +21,7 @@ COMMANDS = {
     "retrain": "Train the winner afresh on other data.",
     "list": "List what there is: tasks, spaces, strategies, searches, ...",
     "bench": "Compare strategies on a table of finished trainings.",
+    "experience": "Gather finished trials for the meta-learner.",
     "check": "Check that a plug-in keeps the laws of its kind.",
     "doctor": "Look at whether searches will work here.",
     "ui": "Open MLflow's page on the trials.",

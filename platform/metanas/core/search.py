@@ -67,6 +67,7 @@ class Search:
         max_seconds: For the search, the winner's training included.
         max_trial_seconds: For one trial.
         exact: As in `Context`: whether results belong to exact values, not to networks.
+        kind: Of the task, for records.
 
     Raises:
         ConfigError: If a number is below what it can be.
@@ -87,6 +88,7 @@ class Search:
     max_seconds: float | None = None
     max_trial_seconds: float | None = None
     exact: bool = False
+    kind: str = ""
 
     def __post_init__(self) -> None:
         lows = {"trials": 1, "epochs": 1, "final_epochs": 0, "seed": 0, "workers": 1, "repeats": 0}
@@ -184,8 +186,14 @@ class _Loop:
             {"name": o.name, "unit": o.unit, "goal": o.goal, "scale": o.scale, "limit": o.limit}
             for o in self.search.objectives
         ]
-        number, trials = history.attempts, self.search.trials
-        self._append("attempt", number=number, trials=trials, objectives=objectives)
+        self._append(
+            "attempt",
+            number=history.attempts,
+            trials=self.search.trials,
+            objectives=objectives,
+            space=self.search.space.name,
+            kind=self.search.kind,
+        )
         return True
 
     def end(self) -> None:

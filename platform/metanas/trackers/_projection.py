@@ -35,7 +35,15 @@ class _Child:
     started_ms: int = 0
     ended_ms: int = 0
     failed: bool = False
-    artifact: str = ""
+    artifacts: dict[str, str] = field(default_factory=dict)
+
+    def keep(self, name: str, record: Mapping[str, Any]) -> None:
+        """A record as a tag, or as an artifact where MLflow would cut it."""
+        text = json.dumps(record, separators=(",", ":"))
+        long = len(text) > LONGEST_TAG
+        if long:
+            self.artifacts[f"{name}.json"] = text
+        self.tags[f"metanas.{name}"] = f"artifact: {name}.json" if long else text
 
 
 class Projection:
@@ -120,6 +128,9 @@ class Projection:
         child.params |= {f"setting.{name}": str(value) for name, value in settings.items()}
         child.tags["metanas.reason"] = str(proposal.get("reason", ""))
         child.tags["metanas.id"] = str(event.get("id", ""))
+        # Params are text: this has the choices' and settings' types.
+        typed = ("number", "values", "epochs", "settings", "parent")
+        child.keep("proposal", {name: proposal[name] for name in typed if name in proposal})
         if "parent" in proposal:
             child.tags["metanas.parent_trial"] = str(proposal["parent"])
 
@@ -168,9 +179,7 @@ class Projection:
             "metanas.cached": str(bool(trial["cached"])).lower(),
             "metanas.error": str(trial["error"])[:LONGEST_TAG],
         }
-        text = json.dumps(trial, separators=(",", ":"))
-        child.artifact = text if len(text) > LONGEST_TAG else ""
-        child.tags["metanas.trial"] = "artifact: trial.json" if child.artifact else text
+        child.keep("trial", trial)
         for key in [key for key in self._shown if key[0] == number]:
             del self._shown[key]
         self._count(trial, child.ended_ms, parent)
@@ -200,8 +209,8 @@ class Projection:
             run = self._runs.child(number) or self._runs.begun(number, child.attempt, {}, 0)
         params = [Param(name, value) for name, value in child.params.items()]
         self._runs.log(run, child.metrics, params, child.tags)
-        if child.artifact:
-            self._runs.client.log_text(run, child.artifact, "trial.json")
+        for name, text in child.artifacts.items():
+            self._runs.client.log_text(run, text, name)
         if child.ended_ms:
             self._runs.end(number, "FAILED" if child.failed else "FINISHED", child.ended_ms)
 
@@ -209,7 +218,7 @@ class Projection:
         kind, when = event["event"], _ms(event["time_s"])
         client, parent = self._runs.client, self._runs.parent
         if kind == "attempt":
-            client.set_tag(parent, ATTEMPT_TAG, str(event["number"]))
+            self._runs.log(parent, [], tags=_attempt_tags(event))
             client.update_run(parent, status="RUNNING")
         elif kind == "interrupted":
             self._runs.stop(event["open"], when)
@@ -257,6 +266,16 @@ def _objectives(attempt: Mapping[str, Any]) -> tuple[Objective, ...]:
 
 def _succeeded(final: Mapping[str, Any]) -> bool:
     return bool(final["outcome"]["status"] == "completed")
+
+
+def _attempt_tags(event: Mapping[str, Any]) -> dict[str, str]:
+    """What an attempt says of its search, for whoever reads the trials later."""
+    return {
+        ATTEMPT_TAG: str(event["number"]),
+        "metanas.objectives": json.dumps(event["objectives"]),
+        "metanas.space_name": str(event.get("space", "")),
+        "metanas.kind": str(event.get("kind", "")),
+    }
 
 
 def _ms(seconds: Any) -> int:
