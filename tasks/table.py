@@ -52,7 +52,8 @@ def table(*, path: str = "", target: str = "", measure: str = "") -> Task:
         test = {deciding: found.read(tested)} if tested else {}
         taken = test if final else metrics
         numbers = {o.name: float(read[row]) for o, read in taken.items() if np.isfinite(read[row])}
-        return Recorded(numbers, None if cost is None else float(cost[row]))
+        known = cost is not None and np.isfinite(cost[row]) and cost[row] >= 0
+        return Recorded(numbers, float(cost[row]) if cost is not None and known else None)
 
     return Task(
         name=f"{found.name}-{target}",
@@ -72,7 +73,8 @@ def _costs(found: Table, task: TableTask, column: str, rows: npt.NDArray[np.intp
     def complete(values: Floats) -> bool:
         return bool(np.isfinite(values[rows]).all())
 
-    names = [name for name in found.columns if name.startswith(f"{task.name}.") and name != column]
+    prefix, taken = f"{task.name}.", {column, f"{task.name}.{column}"}
+    names = [name for name in found.columns if name.startswith(prefix) and name not in taken]
     return [n for n in names if n.rpartition("_")[2] in COSTS and complete(found.read(n))]
 
 

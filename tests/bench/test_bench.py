@@ -71,7 +71,8 @@ def test_the_record_has_all_that_it_promises(run: Run, tmp_path: Path) -> None:
         "seconds_per_suggestion",
     }
     assert len(found["normalized_regret_by_seed"]["100"]) == 3
-    picture = tmp_path / "home" / "bench" / "small-t.score_pct-100.png"
+    (picture,) = (tmp_path / "home" / "bench").iterdir()
+    assert picture.name == "t-t-random-100-3.png"
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
@@ -97,6 +98,24 @@ def test_rows_of_one_network_keep_their_own_values(tmp_path: Path) -> None:
     assert set(bench(replay, 1, Inline(), 1).rows["random"][0]) == {0, 1}
 
 
+def test_a_table_that_has_changed_is_benched_anew(run: Run, tmp_path: Path) -> None:
+    path, given = tmp_path / "t.parquet", ["--target", "t", "--strategy", "random"]
+    run(str(small(path)), *given, "--seeds", "1", "--workers", "1")
+    columns = {"choice.a": ["p", "q"], "t.score_pct": [1.0, 2.0]}
+    write(path, described({"a": ["p", "q"]}), columns)
+    record = run(str(path), *given, "--seeds", "1", "--workers", "1")
+    assert record["strategies"]["random"]["evaluations_to_best"]["reached"] == 1.0
+
+
+def test_costs_that_nobody_wrote_down_stop_nothing(run: Run, tmp_path: Path) -> None:
+    about = described({"a": ["x", "y"]})
+    about["tasks"]["t"]["cost_s"] = "t.train_time_s"
+    columns = {"choice.a": ["x", "y"], "t.score_pct": [1.0, 2.0], "t.train_time_s": [None, -1.0]}
+    path = str(write(tmp_path / "t.parquet", about, columns))
+    record = run(path, "--target", "t", "--strategy", "random", "--seeds", "2", "--workers", "1")
+    assert record["strategies"]["random"]["evaluations_to_best"]["reached"] == 1.0
+
+
 def test_evolution_beats_random_where_every_choice_adds_its_part(run: Run, tmp_path: Path) -> None:
     options = ["--strategy", "evolution", "--strategy", "random", "--workers", "1"]
     record = run(plain(tmp_path / "t.parquet"), "--target", "t", *options, "--seeds", "20")
@@ -117,22 +136,26 @@ def test_a_table_of_one_row_is_solved_at_once(run: Run, tmp_path: Path) -> None:
 
 def test_less_is_better_of_a_metric_to_minimise(run: Run, tmp_path: Path) -> None:
     path = plain(tmp_path / "t.parquet", tasks={"t": {"metric": "t.score_pct", "goal": "min"}})
-    record = run(path, "--target", "t", "--strategy", "local", "--seeds", "5", "--workers", "1")
-    assert record["strategies"]["local"]["evaluations_to_best"]["reached"] == 1.0
+    record = run(path, "--target", "t", "--strategy", "local", "--seeds", "9", "--workers", "1")
+    assert record["strategies"]["local"]["evaluations_to_best"]["median"] < 30
 
 
 OWN = """
-from metanas.core.space import check
+from metanas.core.space import Architecture, check
 from metanas.core.trial import Proposal
 
 
 class Own:
-    def __init__(self, context, *, fails=False):
-        self.context, self.fails = context, fails
+    def __init__(self, context, *, fails=False, broken=False, strays=False):
+        self.context, self.fails, self.strays = context, fails, strays
+        if broken:
+            raise KeyError("at once")
 
     def ask(self, number, pending):
         if self.fails and number == 3:
             raise KeyError("in the middle")
+        if self.strays:
+            return Proposal(number, Architecture(self.context.space, {"a": "y", "b": "2"}), 1)
         options = {c.name: c.options[number % len(c.options)] for c in self.context.space.choices}
         return Proposal(number, check(self.context.space, options), self.context.epochs)
 
@@ -149,6 +172,15 @@ def test_a_users_own_strategy_is_compared(run: Run, tmp_path: Path) -> None:
     assert record["strategies"]["Own"]["evaluations_to_best"]["median"] == 4.0
     with pytest.raises(ConfigError, match="strategy 'Own' fails with seed 0: KeyError"):
         run(table, "--target", "t", *own, "--set", "Own.fails=true")
+    with pytest.raises(ConfigError, match="strategy 'Own' cannot begin: KeyError"):
+        run(table, "--target", "t", *own, "--set", "Own.broken=true")
+
+
+def test_a_proposal_that_is_no_row_is_refused_and_not_counted(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(OWN)
+    own = ["--strategy", f"{tmp_path}/own.py:Own", "--seeds", "1", "--workers", "1"]
+    with pytest.raises(ConfigError, match="proposal 0 is no row of the table"):
+        run(str(small(tmp_path / "t.parquet")), "--target", "t", *own, "--set", "Own.strays=true")
 
 
 REFUSED = {
@@ -162,6 +194,8 @@ REFUSED = {
     "owner": (["--set", "nobody.speed=3"], ConfigError, "no strategy 'nobody'"),
     "workers": (["--workers", "-1"], ConfigError, "--workers is -1"),
     "picture": (["--picture", "/proc/no/picture.png"], ConfigError, "--picture"),
+    "kind of picture": (["--picture", "picture.pdf"], ConfigError, r"ends in \.png"),
+    "whose option": (["--set", "speed=3"], ConfigError, r"of which strategy\? random"),
 }
 
 

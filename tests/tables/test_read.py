@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ import pytest
 from helpers import SHARED
 from made_tables import described, small, write
 from metanas.core.errors import DataError, InfeasibleError
-from metanas.core.space import neighbours, sample
+from metanas.core.space import Choice, check, neighbours, sample
+from metanas.spaces.cnn import SPACE as CNN
 from metanas.spaces.table import table as space_of
-from metanas.tables import load
+from metanas.tables import TableTask, load, objective_of
 from metanas.tasks.parquet import parquet
 from metanas.tasks.table import table as task_of
 from metanas.testing import check_estimator
@@ -61,14 +63,61 @@ def test_choices_that_are_stored_as_numbers_work(tmp_path: Path) -> None:
     assert load(str(path)).values(0) == {"lr": 0.1, "on": True, "n": 8}
 
 
+def test_numbers_that_are_not_listed_by_size_have_no_order(tmp_path: Path) -> None:
+    about = described({"a": ["16", "4", "64"], "b": ["64", "16", "4"]})
+    columns = {"choice.a": ["16", "4"], "choice.b": ["64", "4"], "t.score_pct": [1.0, 2.0]}
+    table = load(str(write(tmp_path / "t.parquet", about, columns)))
+    assert [choice.ordered for choice in table.choices] == [False, True]
+
+
+def test_options_that_are_equal_but_for_their_type_are_told_apart(tmp_path: Path) -> None:
+    about = described({"a": ["1", "true", "1.0"]})
+    columns = {"choice.a": ["1", "true", "1.0"], "t.score_pct": [1.0, 2.0, 3.0]}
+    path = write(tmp_path / "t.parquet", about, columns)
+    typed = replace(load(str(path)), choices=(Choice("a", (1, True, 1.0)),))
+    assert [typed.row(typed.values(row)) for row in range(3)] == [0, 1, 2]
+
+
+def test_of_another_column_its_name_says_which_way_is_better() -> None:
+    task = TableTask("t", "t.valid_loss", "max")
+    names = ("valid_loss", "test_loss", "negative_loss", "top1_pct", "energy_mJ", "zc_params")
+    goals = [objective_of(f"t.{name}", task).goal for name in names]
+    assert goals == ["max", "min", "max", "max", "min", "min"]
+
+
+def test_a_table_names_a_space_and_never_a_file(tmp_path: Path) -> None:
+    (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    path = small(tmp_path / "t.parquet", space=f"{tmp_path}/evil.py:SPACE")
+    assert space_of(path=str(path), target="t").graph is None
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_table_of_cnn_knows_its_networks(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows = {a.key: a for a in (sample(CNN, rng) for _ in range(20))}.values()
+    columns: dict[str, Any] = {
+        f"choice.{c.name}": [a.values[c.name] for a in rows] for c in CNN.choices
+    }
+    columns["t.score_pct"] = [float(at) for at in range(len(rows))]
+    about = described({c.name: c.options for c in CNN.choices}, space="cnn")
+    space = space_of(path=str(write(tmp_path / "t.parquet", about, columns)), target="t")
+    assert space.canonical is CNN.canonical
+
+
 def test_a_combination_without_a_row_is_no_member(tmp_path: Path) -> None:
     space = space_of(path=str(small(tmp_path / "t.parquet")), target="t")
     rng = np.random.default_rng(0)
     drawn = {sample(space, rng).key for _ in range(60)}
     assert drawn == {("x", "1"), ("y", "1"), ("x", "2")}
     assert space.size == 3
-    near = [near.key for near in neighbours(next(iter(a for a in [sample(space, rng)])))]
-    assert ("y", "2") not in near
+    near = {
+        (a, b): [near.key for near in neighbours(check(space, {"a": a, "b": b}))] for a, b in drawn
+    }
+    assert near == {
+        ("x", "1"): [("y", "1"), ("x", "2")],
+        ("y", "1"): [("x", "1")],
+        ("x", "2"): [("x", "1")],
+    }
 
 
 def test_a_row_that_was_not_measured_is_no_member(tmp_path: Path) -> None:
@@ -176,6 +225,7 @@ def test_26_choices_and_half_a_million_rows_work(tmp_path: Path) -> None:
 BAD = {
     "no metadata": (None, {}, r"no metadata 'metanas\.table'"),
     "no choices": ({"choices": {}}, {}, "no 'choices'"),
+    "a task that is a word": ({"tasks": {"t": "best"}}, {}, "task 't'.*is no object"),
     "choices that are a list": ({"choices": ["a"]}, {}, "'choices' is no object"),
     "a choice without its column": (
         {"choices": {"choice.z": ["x"]}},

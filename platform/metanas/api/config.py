@@ -35,7 +35,8 @@ TABLE_DEFAULTS = {
 }
 """The same where the task is a table: nothing is trained, and a row is read in no time."""
 
-TABLE = re.compile(r"(?P<path>.*\.(?:parquet|pq)):(?P<target>[^/]+)")
+TABLE = re.compile(r"(?P<path>.*\.(?:parquet|pq)):(?P<target>.+)", re.IGNORECASE)
+PACKAGED = re.compile(r"(?P<path>\w+):(?P<target>\w+)")
 
 
 @dataclass(frozen=True)
@@ -117,11 +118,11 @@ class SearchConfig:
 
     def task_name(self) -> str:
         """Under which its trials are stored."""
-        if not is_file(self.task):
-            return self.task.rpartition(":")[2]
         table = table_of(self.task)
         if table is not None:
             return f"{Path(table[0]).stem}-{table[1]}"
+        if not is_file(self.task):
+            return self.task.rpartition(":")[2]
         value = self.where.partition("=")[2]
         path = whole(self.task)
         return (path.name if os.path.isdir(path) else path.stem) + (f"-{value}" if value else "")
@@ -135,6 +136,10 @@ def path_of(task: str) -> str:
 def table_of(task: str) -> tuple[str, str] | None:
     """The file and the task of a TASK such as ``t.parquet:cifar100``; None for any other."""
     match = TABLE.fullmatch(task)
+    if match is None and (match := PACKAGED.fullmatch(task)) is not None:
+        from metanas import tables
+
+        match = match if match["path"] in tables.PACKAGED else None
     return None if match is None else (match["path"], match["target"])
 
 

@@ -129,6 +129,8 @@ def retrain(
     best = finished.result.best
     if best is None:
         raise HomeError(f"search '{name}' has no winner to train")
+    if finished.config.estimator == "table":
+        raise ConfigError(f"search '{name}' read a table of results: there is nothing to train")
     own = {part: text for part, text in finished.config.sources.items() if part != "task"}
     config = replace(finished.config, task=path_of(data), where=where, seed=seed, sources=own)
     config = replace(config, sources={**own, **sources_of_task(config)})

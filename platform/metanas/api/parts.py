@@ -55,7 +55,7 @@ def assemble(config: SearchConfig) -> Parts:
     space = space_of(references["space"])
     strategy = resolve(references["strategy"])
     task = task_of(references["task"], config.task_name())
-    _check_estimator(config.estimator, task)
+    _check_fit(config, task)
     if task.recorded is None:
         task.load(config.seed)
     chosen = choose(config, task, references)
@@ -93,12 +93,23 @@ def assemble(config: SearchConfig) -> Parts:
     return Parts(found, task)
 
 
-def _check_estimator(name: str, task: Task) -> None:
-    """A task of rows is trained on, and a table of results is read."""
-    if (name == "table") != (task.recorded is not None):
-        what = "has rows to train on" if task.recorded is None else "is a table of results"
-        other = "train" if task.recorded is None else "table"
-        raise ConfigError(f"task '{task.name}' {what}: estimator is '{name}', expected '{other}'")
+def _check_fit(config: SearchConfig, task: Task) -> None:
+    """A task of rows is trained on, and a table of results is read, once and within its rows."""
+    if task.recorded is None:
+        if config.estimator == "table":
+            raise ConfigError(f"task '{task.name}' has rows to train on: --estimator is 'table'")
+        return
+    given = {
+        "--estimator": (config.estimator, "table"),
+        "--space": (config.space, "table"),
+        "--epochs": (config.epochs, 1),
+        "--final-epochs": (config.last_epochs(), min(1, config.last_epochs())),
+    }
+    for option, (value, expected) in given.items():
+        if value != expected:
+            raise ConfigError(
+                f"{option} is {value}, expected {expected}: '{task.name}' is a table of results"
+            )
 
 
 def plan_of(config: SearchConfig) -> Plan:
@@ -204,6 +215,8 @@ def space_reference(config: SearchConfig) -> Reference:
     """
     from metanas.core.plugins import options_of, reference
 
+    if config.space == "table":  # its space is its rows
+        return references_of(config)["space"]
     bare = reference("spaces", config.space, source=config.sources.get("space"))
     known = options_of(bare)
     options: dict[str, Any] = {}
@@ -255,17 +268,21 @@ def references_of(config: SearchConfig) -> dict[str, Reference]:
     bare = _bare(config)
     options: dict[str, dict[str, Any]] = {part: {} for part in bare}
     options["task"] |= _reader(config)[1]
+    # The rows of a table are its space, and take their options from the task.
+    owning = {
+        part: found for part, found in bare.items() if found.name != "table" or part != "space"
+    }
     for key, value in config.set:
         # From the right: my_goal.py:goal.batch is the option of a part with dots in its name.
         part, dot, option = key.rpartition(".")
         if not dot:
-            owners = [part for part, found in bare.items() if key in options_of(found)]
+            owners = [part for part, found in owning.items() if key in options_of(found)]
             if len(owners) != 1:
                 known = [f"{p}.{o}" for p, found in bare.items() for o in options_of(found)]
                 raise ConfigError(f"--set {key}: no option '{key}'{unknown(key, known)}")
             part, option = owners[0], key
-        if part not in options:
-            raise ConfigError(f"--set {key}: no part '{part}'{unknown(part, options)}")
+        if part not in owning:
+            raise ConfigError(f"--set {key}: no part '{part}'{unknown(part, owning)}")
         options[part][option] = value
     if config.space == "table":
         options["space"] |= options["task"]

@@ -13,6 +13,7 @@ from functools import lru_cache
 
 from threadpoolctl import threadpool_limits
 
+from metanas.core.errors import ConfigError
 from metanas.core.evaluation import Evaluation
 from metanas.core.plugins import Reference, reference, resolve
 from metanas.core.protocols import Context, Strategy
@@ -22,7 +23,7 @@ from metanas.core.task import Task
 from metanas.core.trial import Job, Outcome, Proposal, Report, Trial
 from metanas.executors.inline import Inline
 from metanas.stores.journal import MemoryJournal
-from metanas.tables import load
+from metanas.tables import Table, load
 
 SUGGESTION_S, ROW = "seconds_per_suggestion", "row"
 
@@ -82,9 +83,13 @@ class Replay:
             exact=True,
         )
         trials = run(search, executor=Inline(), journal=MemoryJournal()).trials
-        table = load(self.path)
-        rows = [table.row(trial.proposal.architecture.values) for trial in trials]
-        return [row for row in rows if row is not None], timed[0].seconds / max(1, len(rows))
+        table, rows = load(self.path), []
+        for trial in trials:
+            row = table.row(trial.proposal.architecture.values)
+            if row is None or trial.failed:
+                raise ConfigError(f"proposal {trial.number} is no row of the table: {trial.error}")
+            rows.append(row)
+        return rows, timed[0].seconds / max(1, len(rows))
 
     def parts(self) -> tuple[Space, Task]:
         """The table's space and task.
@@ -92,11 +97,12 @@ class Replay:
         Raises:
             DataError: If there is no such table, task or column.
         """
-        return _parts(self.path, self.target, self.measure)
+        return _parts(load(self.path), self.path, self.target, self.measure)
 
 
 @lru_cache(maxsize=4)
-def _parts(path: str, target: str, measure: str) -> tuple[Space, Task]:
+def _parts(table: Table, path: str, target: str, measure: str) -> tuple[Space, Task]:
+    """Kept as long as the file is the same: a changed one is another table."""
     options = {"path": path, "target": target, "measure": measure}
     space, task = (reference(kind, "table", options) for kind in ("spaces", "tasks"))
     return resolve(space)(), resolve(task)()

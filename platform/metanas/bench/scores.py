@@ -53,7 +53,7 @@ class Standing:
         return float(self.ordered[-math.ceil(len(self.ordered) / TOP)])
 
     def regret(self, values: Floats) -> Floats:
-        """Normalised regret of values, of any shape; 0 where the table has no spread."""
+        """Normalised regret of values, of any shape; 0 where the median is as good as the best."""
         spread = self.best - float(np.median(self.ordered))
         return (self.best - values) / spread if spread > 0 else np.zeros_like(values)
 

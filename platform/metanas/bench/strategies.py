@@ -10,7 +10,8 @@ import numpy as np
 
 from metanas.bench.replay import ROW, SUGGESTION_S, Replay
 from metanas.bench.scores import Floats, Standing, scores, so_far, standing
-from metanas.core.errors import ConfigError
+from metanas.core.errors import ConfigError, MetanasError
+from metanas.core.objective import Objective
 from metanas.core.plugins import Reference, resolve
 from metanas.core.protocols import Context, Executor
 from metanas.core.trial import Job, Outcome, Report
@@ -26,13 +27,14 @@ class Benched:
         standing: Of the table's values.
         rows: By strategy and seed, the rows that were evaluated, in order.
         trials: How many evaluations each had.
-        unit: Of the measure.
+        objective: What was searched on.
     """
 
     record: dict[str, Any]
     standing: Standing
     rows: Mapping[str, Sequence[Sequence[int]]]
     trials: int
+    objective: Objective
 
     def regrets(self, name: str) -> Floats:
         """``[s, t]``: a strategy's normalised regret after each evaluation."""
@@ -59,13 +61,7 @@ def bench(
         ConfigError: If a strategy cannot work on the table, or fails on it.
         DataError: If there is no such table, task or column.
     """
-    if seeds < 1 or replay.trials < 1:
-        raise ConfigError(
-            f"bench has {seeds} seeds and {replay.trials} trials, expected at least 1"
-        )
-    space, task = replay.parts()
-    for found in replay.strategies.values():
-        resolve(found)(Context(space, task.metrics[:1], 1, 0, exact=True))
+    _check(replay, seeds)
     wanted = [(name, seed) for seed in range(seeds) for name in replay.strategies]
     rows: dict[tuple[str, int], list[int]] = {}
     took: dict[str, list[float]] = {name: [] for name in replay.strategies}
@@ -90,6 +86,23 @@ def bench(
     executor.open(workers)
     executor(replay, next_job, on_event, workers=workers)
     return _benched(replay, seeds, rows, took)
+
+
+def _check(replay: Replay, seeds: int) -> None:
+    """Refuse what cannot be replayed before anything runs."""
+    if seeds < 1 or replay.trials < 1:
+        raise ConfigError(
+            f"bench has {seeds} seeds and {replay.trials} trials, expected at least 1"
+        )
+    space, task = replay.parts()
+    for name, found in replay.strategies.items():
+        try:
+            resolve(found)(Context(space, task.metrics[:1], 1, 0, exact=True))
+        except MetanasError:
+            raise
+        except Exception as error:
+            text = " ".join(f"{type(error).__name__}: {error}".split())
+            raise ConfigError(f"strategy '{name}' cannot begin: {text}") from error
 
 
 def _benched(
@@ -118,7 +131,7 @@ def _benched(
         "seeds": seeds,
         "strategies": figures,
     }
-    return Benched(record, of, by_name, replay.trials)
+    return Benched(record, of, by_name, replay.trials, task.metrics[0])
 
 
 def references(names: Sequence[str], settings: Sequence[tuple[str, str]]) -> dict[str, Reference]:
@@ -136,7 +149,9 @@ def references(names: Sequence[str], settings: Sequence[tuple[str, str]]) -> dic
         raise ConfigError(f"--strategy names one twice: {', '.join(names)}")
     options: dict[str, dict[str, str]] = {name: {} for name in bare}
     for key, value in settings:
-        owner, _, option = key.rpartition(".")
+        owner, dot, option = key.rpartition(".")
+        if not dot:
+            raise ConfigError(f"--set {key}: of which strategy? {', '.join(options)}: NAME.{key}")
         if owner not in options:
             raise ConfigError(f"--set {key}: no strategy '{owner}'{unknown(owner, options)}")
         options[owner][option] = value

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +18,7 @@ from metanas.core.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from metanas.bench import Benched
+    from metanas.bench import Benched, Replay
     from metanas.core.protocols import Executor
 
 STRATEGIES = ("surrogate", "evolution", "local", "random")
@@ -33,8 +35,16 @@ STRATEGIES = ("surrogate", "evolution", "local", "random")
 @click.option("--seeds", default=50, show_default=True, help="How many, from 0.")
 @click.option("--sources", default="", metavar="A,B", help="Other tasks to learn a prior from.")
 @click.option("--workers", default=0, metavar="N", help="Seeds at a time. [default: all CPUs]")
-@click.option("--picture", default="", metavar="FILE", help="[default: in bench/ under the home]")
-@click.option("--set", "settings", multiple=True, metavar="S.OPTION=V", help="Of a strategy.")
+@click.option(
+    "--picture", default="", metavar="FILE.png", help="[default: in bench/ under the home]"
+)
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="S.OPTION=V",
+    help="Option of a strategy: evolution.population=20.",
+)
 @home_option
 @config_option
 @json_option
@@ -65,24 +75,41 @@ def COMMAND(  # noqa: N802
     folder = home_folder(home)
     found = references(strategies, [pair(text) for text in settings])
     replay = Replay(_path(table), target, measure, trials, found)
+    path = _place(picture, folder, replay, seeds)
     executor, places = _executor(folder, workers)
     try:
         with _progress(len(found) * seeds) as told:
             benched = bench(replay, seeds, executor, places, told)
     finally:
         executor.close()
-    record = benched.record
-    names = "-".join(str(record[key]) for key in ("table", "measure", "trials"))
-    path = Path(picture).expanduser() if picture else folder / "bench" / f"{names}.png"
     try:
         draw(benched, path)
-    except OSError as error:
-        raise ConfigError(f"--picture {path}: {error.strerror}") from None
-    click.echo(f"picture: {path}", err=True)
+        click.echo(f"picture: {path}", err=True)
+    except OSError as error:  # the figures are there, and took their time
+        click.echo(f"no picture: {path}: {error.strerror}", err=True)
     if as_json:
-        click.echo(json.dumps(record))
+        click.echo(json.dumps(benched.record, allow_nan=False))
     else:
         _show(benched)
+
+
+def _place(picture: str, home: Path, replay: Replay, seeds: int) -> Path:
+    """Where the picture goes, found out before anything runs."""
+    from metanas.core.paths import whole
+
+    about = [Path(replay.path).stem, replay.target, replay.measure, *replay.strategies]
+    name = "-".join([*filter(None, about), str(replay.trials), str(seeds)])
+    slug = re.sub(r"[^A-Za-z0-9_.+-]+", "-", name)[:150]
+    path = whole(picture) if picture else home / "bench" / f"{slug}.png"
+    if path.suffix.lower() != ".png":
+        raise ConfigError(f"--picture is '{picture}', expected a name that ends in .png")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--picture {path}: {error.strerror}") from None
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise ConfigError(f"--picture {path}: cannot be written")
+    return path
 
 
 def _path(table: str) -> str:
@@ -94,8 +121,6 @@ def _path(table: str) -> str:
 
 def _executor(folder: Path, workers: int) -> tuple[Executor, int]:
     """The pool, or this process where one replay runs at a time."""
-    import os
-
     from metanas.core.plugins import reference, resolve
 
     if workers < 0:
@@ -151,7 +176,9 @@ def _show(benched: Benched) -> None:
     console = Console(highlight=False)
     if not console.is_terminal:  # a file has no right edge
         console = Console(highlight=False, width=200)
-    about = f"{record['table']}, {record['measure']}: {record['trials']} evaluations"
+    better = "more" if benched.objective.goal == "max" else "less"
+    about = f"{record['table']}, {record['measure']} ({better} is better)"
+    about += f": {record['trials']} evaluations"
     console.print(f"{about}, {record['seeds']} seeds", markup=False, soft_wrap=True)
     console.print(shown)
     click.echo("evaluations: median over the seeds, - where the median seed did not get there")

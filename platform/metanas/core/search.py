@@ -284,14 +284,15 @@ class _Loop:
         if trial.status in REPEATABLE:
             self.known.setdefault(self._network(trial.proposal), trial)
         value = cost(self.search.objectives[0], trial.metrics)
-        if not trial.failed and trial.curve and value < self.best_cost:
+        timed = not self.search.exact  # a table tells what trainings took elsewhere
+        if timed and not trial.failed and trial.curve and value < self.best_cost:
             self.best_cost, self.epoch_s = value, trial.seconds / len(trial.curve)
 
     def _network(self, proposal: Proposal) -> tuple[Any, ...]:
         """Equal for proposals that would get the same result."""
         architecture = proposal.architecture
         settings = json.dumps(dict(proposal.settings), sort_keys=True)
-        what = architecture.key if self.search.exact else architecture.id
+        what = architecture if self.search.exact else architecture.id
         return what, proposal.epochs, settings, proposal.parent
 
     # -- the time limit ----------------------------------------------------------

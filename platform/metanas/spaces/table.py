@@ -33,12 +33,13 @@ def table(*, path: str = "", target: str = "", measure: str = "") -> Space:
 
 def known_space(found: Table) -> Space | None:
     """The installed space that a table names, if there is one."""
-    if not found.space or found.space == "table":
-        return None
+    if not found.space.isidentifier() or found.space == "table":
+        return None  # a name may not be a file's: reading a table runs nobody's code
     try:
-        space = resolve(reference("spaces", found.space))()
-    except (PluginError, TypeError):
+        known = resolve(reference("spaces", found.space))
+    except PluginError:
         return None
+    space = known() if callable(known) else known
     return space if isinstance(space, Space) else None
 
 

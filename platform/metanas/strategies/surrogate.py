@@ -258,7 +258,7 @@ class Surrogate:
 
         costs = self._costs(objective, len(self._told))
         middle, spread = costs.mean(), costs.std() or 1.0
-        mean, deviation = self._believed(objective.name, pool, running, target)
+        mean, deviation = self._believed(f"limit:{objective.name}", pool, running, target)
         return np.asarray(log_ndtr(((bound - middle) / spread - mean) / deviation))
 
     def _believed(

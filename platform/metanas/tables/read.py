@@ -80,7 +80,7 @@ def _is_number(kind: pa.DataType) -> bool:
 @lru_cache(maxsize=64)
 def _column(path: str, name: str, state: tuple[int, int]) -> Floats:
     column = pq.read_table(path, columns=[name])[name]
-    values = np.array(column.cast(pa.float64()).to_numpy(), dtype=np.float64)
+    values = np.array(column.cast(pa.float64(), safe=False).to_numpy(), dtype=np.float64)
     values.flags.writeable = False
     return values
 
@@ -90,13 +90,15 @@ def _description(path: str, text: bytes | None) -> Mapping[str, Any]:
         raise DataError(f"{path}: its schema has no metadata '{METADATA.decode()}': not a table")
     try:
         about = json.loads(text)
+        if not isinstance(about, dict):
+            raise ValueError("is no object")
         missing = [key for key in ("name", "choices", "tasks") if not about.get(key)]
         if missing:
             raise ValueError(f"no '{missing[0]}'")
         for key in ("choices", "tasks"):
             if not isinstance(about[key], dict):
                 raise ValueError(f"'{key}' is no object")
-    except (ValueError, AttributeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: metadata '{METADATA.decode()}': {error}") from None
     found: Mapping[str, Any] = about
     return found
@@ -113,18 +115,20 @@ def _choices(
         if not isinstance(options, list) or len(options) >= MOST_OPTIONS:
             raise DataError(f"{path}: choice '{name}' has no list of fewer than 65,536 options")
         try:
-            found.append(Choice(name, tuple(options), all(map(_numeric, options))))
+            found.append(Choice(name, tuple(options), _ordered(options)))
         except SpaceError as error:
             raise DataError(f"{path}: {error}") from None
     return tuple(found)
 
 
-def _numeric(option: Any) -> bool:
-    """Also text such as "0.01": the columns of a table are text."""
+def _ordered(options: Sequence[Any]) -> bool:
+    """Whether they are numbers from small to large, or back; also text such as "0.01"."""
     try:
-        return bool(np.isfinite(float(option)))
+        numbers = np.array([float(option) for option in options])
     except (TypeError, ValueError):
         return False
+    steps = np.diff(numbers)
+    return bool(np.isfinite(numbers).all() and ((steps > 0).all() or (steps < 0).all()))
 
 
 def _codes(path: str, choice: Choice, column: pa.ChunkedArray) -> npt.NDArray[np.uint16]:
@@ -156,6 +160,8 @@ def _tasks(
     tasks = {}
     for name, about in described.items():
         try:
+            if not isinstance(about, dict) or not isinstance(about.get("low_fidelity", {}), dict):
+                raise ValueError("it, or its 'low_fidelity', is no object")
             goal = about["goal"]
             low = {int(k): str(v) for k, v in (about.get("low_fidelity") or {}).items()}
             test, cost_s = (str(about.get(key) or "") for key in ("test", "cost_s"))

@@ -26,6 +26,9 @@ Goal = Literal["max", "min"]
 COSTS = ("s", "ms", "mJ", "M")
 """Units of which less is better: time, energy, and millions of parameters or operations."""
 
+LESS = ("loss", "error", "params", "flops", "latency", "energy")
+"""Words in the names of columns of which less is better."""
+
 CODE = "H"
 """Type of an option's number within its choice, for `array`: 16 bits, unsigned."""
 
@@ -90,14 +93,16 @@ class Table:
         return {text[at * width : (at + 1) * width]: at for at in range(len(self.codes))}
 
     @cached_property
-    def _options(self) -> tuple[Mapping[Value, int], ...]:
-        return tuple({o: at for at, o in enumerate(c.options)} for c in self.choices)
+    def _options(self) -> tuple[Mapping[tuple[type, Value], int], ...]:
+        # By type too: 1, 1.0 and True are three options.
+        return tuple({(type(o), o): at for at, o in enumerate(c.options)} for c in self.choices)
 
     def row(self, values: Values) -> int | None:
         """The number of the row with these values; None where there is none."""
         codes = array(CODE)
         for choice, options in zip(self.choices, self._options, strict=True):
-            code = options.get(values[choice.name])
+            value = values[choice.name]
+            code = options.get((type(value), value))
             if code is None:
                 return None
             codes.append(code)
@@ -210,9 +215,13 @@ def measured_rows(table: Table, column: str) -> npt.NDArray[np.intp]:
 def objective_of(column: str, task: TableTask) -> Objective:
     """The column as what a search wants, named without its task.
 
-    More or less is better as for the task's metric, but less of what is a cost by its unit.
+    The task says whether more or less of its metric is better. Of another column less is,
+    if it is a cost by its unit or a loss, an error or a size by its name, else more.
     """
     name = column.removeprefix(f"{task.name}.")
     unit = name.rpartition("_")[2] if "_" in name else ""
-    costs = unit in COSTS and column != task.metric
-    return Objective(name, unit, "min" if costs else task.goal)
+    if column == task.metric:
+        return Objective(name, unit, task.goal)
+    words = name.lower().split("_")
+    less = unit in COSTS or ("negative" not in words and any(w in LESS for w in words))
+    return Objective(name, unit, "min" if less else "max")

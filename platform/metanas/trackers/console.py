@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -41,6 +42,7 @@ class ConsoleTracker:
         self._done = len(past)
         self._failed = sum(trial.failed for trial in past)
         self._seconds: list[float] = []
+        self._began = time.monotonic()
         self._best = Best(objectives)
         for trial in past:
             self._compare(trial)
@@ -78,7 +80,8 @@ class ConsoleTracker:
         self._done += 1
         self._failed += trial.failed
         if not trial.cached:
-            self._seconds.append(trial.seconds)
+            # A trial of a table tells what its training took, once, somewhere else.
+            self._seconds.append(min(trial.seconds, time.monotonic() - self._began))
         better = self._compare(trial)
         line = f"trial {trial.number}: {self._outcome(trial)}"
         if better:
