@@ -64,17 +64,21 @@ def import_command(mapping: str, home: str | None, as_json: bool) -> None:
       filter = "params.net = 'cnn'"  # MLflow's own, optional
       epochs = "n_epochs"            # a param, optional; so is seed
       cost = "train_seconds"         # a metric, optional
+
     \b
       [objective]
       metric = "val_acc"
       goal = "max"
       name = "accuracy"              # under which it is stored, optional
+
     \b
       [choices]                      # param = choice
       conv_width = "width"
+
     \b
       [values.width]                 # what the param says = option, optional
       small = 16
+
     \b
       [fixed]                        # choice = option, where no param says it
       depth = 3
