@@ -46,3 +46,22 @@ def test_runs_of_others_are_imported_and_what_is_left_out_is_said(
     assert (wrong.returncode, wrong.stdout) == (1, "")
     assert wrong.stderr.startswith(f"ConfigError: {mapping}: 'gaol' is no key of objective")
     assert len(wrong.stderr.splitlines()) == 1
+
+
+def test_the_mapping_that_help_shows_is_one(home: Path, tmp_path: Path) -> None:
+    from metanas.stores.experience import read_mapping
+
+    text = metanas("experience", "import", "--help", home=home).stdout
+    example = text[text.index("experiment =") : text.index("Options:")]
+    (tmp_path / "map.toml").write_text(example)
+    (tmp_path / "my_net.py").write_text(
+        "from metanas.core.space import Choice, Space\n"
+        "choices = (Choice('width', (16, 32)), Choice('depth', (3, 4)))\n"
+        "space = Space('s', choices, lambda *_: None)\n"
+    )
+    mapped = read_mapping(tmp_path / "map.toml")
+    assert mapped.values_of({"conv_width": "small"}) == {"width": 16, "depth": 3}
+    assert mapped.values_of({"conv_width": "32"}) == {"width": 32, "depth": 3}
+    assert (mapped.where, mapped.epochs, mapped.cost) == (
+        "params.net = 'cnn'", "n_epochs", "train_seconds"
+    )  # fmt: skip

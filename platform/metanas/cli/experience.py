@@ -54,9 +54,35 @@ def sync_command(full: bool, home: str | None, as_json: bool) -> None:
 def import_command(mapping: str, home: str | None, as_json: bool) -> None:
     """Bring in runs that metanas did not write.
 
-    FILE names the experiment, the task, the space, which params are its choices and which
-    metric decides. Importing by a FILE of the same name again replaces what it brought.
-    """
+    FILE says what is what; importing by a FILE of the same name again replaces what it
+    brought.
+
+    \b
+      experiment = "old-project"     # in MLflow
+      task = "my-task"
+      space = "my_net.py:space"      # or a name; without one params are taken as they are
+      filter = "params.net = 'cnn'"  # MLflow's own, optional
+      epochs = "n_epochs"            # a param, optional; so is seed
+      cost = "train_seconds"         # a metric, optional
+
+    \b
+      [objective]
+      metric = "val_acc"
+      goal = "max"
+      name = "accuracy"              # under which it is stored, optional
+
+    \b
+      [choices]                      # param = choice
+      conv_width = "width"
+
+    \b
+      [values.width]                 # what the param says = option, optional
+      small = 16
+
+    \b
+      [fixed]                        # choice = option, where no param says it
+      depth = 3
+    """  # noqa: D301 - click's mark for lines that stay as they are is the character itself
     from metanas.api import home_folder
     from metanas.api.experience import origin_of
     from metanas.stores.experience import import_runs, read_mapping
