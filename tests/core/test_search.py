@@ -235,6 +235,25 @@ def test_a_strategy_is_told_every_failure_with_its_status_and_error() -> None:
     assert result.final is None
 
 
+@pytest.mark.parametrize(("exact", "ran"), [(True, 3), (False, 1)])
+def test_where_results_belong_to_exact_values_each_is_evaluated(exact: bool, ran: int) -> None:
+    one = replace(SMALL, canonical=lambda values: "the same network")
+    order, evaluate = (0, 1, 2, 1), Adding()
+
+    class Listed:
+        def ask(self, number: int, pending: Sequence[Proposal]) -> Proposal:
+            return Proposal(number, check(one, {"c0": order[number]}), 2)
+
+        def tell(self, trial: Trial) -> None:
+            """Nothing to learn."""
+
+    facts = {"space": one, "strategy": lambda _: Listed(), "evaluate": evaluate}
+    result = searched(search(**facts, trials=4, final_epochs=0, exact=exact))
+    found = [trial.metrics["accuracy"] for trial in result.trials]
+    assert len(evaluate.ran) == ran
+    assert found == ([value / 15 for value in order] if exact else [0, 0, 0, 0])
+
+
 def killed(journal: MemoryJournal, number: int, **changed: Any) -> None:
     evaluate = Adding(kills=lambda job: job.number == number)
     with pytest.raises(Killed):
