@@ -31,8 +31,6 @@ def table(*, path: str = "", target: str = "", measure: str = "") -> Task:
         ConfigError: If no table is named.
         DataError: If there is no such table, task or column.
     """
-    if not path:
-        raise ConfigError("table.path is empty, expected a table's file and task: t.parquet:TASK")
     found = load(path)
     about = found.task(target)
     column = found.measure(about, measure)

@@ -11,7 +11,7 @@ import pytest
 from made_tables import described, write
 from metanas.api import SearchConfig, record, resume, search, show
 from metanas.api.exporting import export, retrain
-from metanas.core.errors import ConfigError, HomeError
+from metanas.core.errors import ConfigError, DataError, HomeError
 from metanas.tables import PACKAGED
 
 
@@ -93,3 +93,7 @@ def test_the_packaged_table_has_a_name_for_a_path(home: Path) -> None:
     config = SearchConfig(f"{PACKAGED[0]}:cifar10", trials=3, strategy="random")
     assert config.task_name() == "nasbench201-cifar10"
     assert (config.space, config.epochs, config.executor) == ("table", 1, "inline")
+    found = record(search(config, home))
+    assert (found["task"], found["trials"]) == ("nasbench201-cifar10", 3)
+    with pytest.raises(DataError, match="no task 'cifer10'; did you mean 'cifar10'"):
+        search(SearchConfig(f"{PACKAGED[0]}:cifer10"), home)

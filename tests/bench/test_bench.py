@@ -209,6 +209,11 @@ def test_what_cannot_be_is_refused_in_one_line(run: Run, tmp_path: Path, what: s
     assert "\n" not in str(caught.value)
 
 
+def test_a_mistyped_table_is_told_what_there_is(run: Run) -> None:
+    with pytest.raises(DataError, match="did you mean 'nasbench201'"):
+        run("nasbench_201", "--target", "cifar10", "--workers", "1")
+
+
 @pytest.mark.ray
 @pytest.mark.slow
 def test_the_number_of_workers_changes_nothing_but_times(run: Run) -> None:

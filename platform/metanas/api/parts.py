@@ -324,7 +324,8 @@ def sources_of_task(config: SearchConfig) -> dict[str, str]:
     """The text of the user's own file that defines the task, if one does."""
     from metanas.core.plugins import read_source
 
-    text = None if is_file(config.task) else read_source("tasks", config.task)[1]
+    data = is_file(config.task) or table_of(config.task) is not None
+    text = None if data else read_source("tasks", config.task)[1]
     return {} if text is None else {"task": text}
 
 

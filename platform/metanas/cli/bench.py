@@ -114,9 +114,11 @@ def _place(picture: str, home: Path, replay: Replay, seeds: int) -> Path:
 
 def _path(table: str) -> str:
     """A file whole: workers have folders of their own."""
+    from metanas.core.paths import whole
     from metanas.tables import PACKAGED
 
-    return table if table in PACKAGED else str(Path(table).expanduser().absolute())
+    named = table in PACKAGED or (table.isidentifier() and not Path(table).exists())
+    return table if named else str(whole(table))
 
 
 def _executor(folder: Path, workers: int) -> tuple[Executor, int]:

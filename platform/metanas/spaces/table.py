@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from metanas.core.errors import ConfigError, PluginError
+from metanas.core.errors import PluginError
 from metanas.core.plugins import reference, resolve
 from metanas.core.space import Space
 from metanas.tables import Table, load, measured_rows, space_of_rows
@@ -23,8 +23,6 @@ def table(*, path: str = "", target: str = "", measure: str = "") -> Space:
         ConfigError: If no table is named.
         DataError: If there is no such table, task or column.
     """
-    if not path:
-        raise ConfigError("table.path is empty, expected a table's file and task: t.parquet:TASK")
     found = load(path)
     task = found.task(target)
     numbers = measured_rows(found, found.measure(task, measure))

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from metanas.core.errors import DataError, SpaceError, unknown
+from metanas.core.errors import ConfigError, DataError, SpaceError, unknown
 from metanas.core.space import Choice
 from metanas.tables.packaged import PACKAGED, packaged
 from metanas.tables.table import Floats, Table, TableTask
@@ -34,8 +34,11 @@ def load(name: str) -> Table:
     """The table in a file, or one that comes with an installed package, read and checked.
 
     Raises:
+        ConfigError: If none is named.
         DataError: With one line on the first thing that is wrong.
     """
+    if not name:
+        raise ConfigError("table.path is empty, expected a table's file and task: t.parquet:TASK")
     if name in PACKAGED:
         return packaged(name)
     try:
