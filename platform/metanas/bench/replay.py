@@ -13,19 +13,22 @@ from functools import lru_cache
 
 from threadpoolctl import threadpool_limits
 
+from metanas.bench.history import History
 from metanas.core.errors import ConfigError
 from metanas.core.evaluation import Evaluation
 from metanas.core.plugins import Reference, reference, resolve
-from metanas.core.protocols import Context, Strategy
+from metanas.core.protocols import Context, Prior, Strategy
 from metanas.core.search import Search, run
 from metanas.core.space import Space
 from metanas.core.task import Task
 from metanas.core.trial import Job, Outcome, Proposal, Report, Trial
 from metanas.executors.inline import Inline
+from metanas.meta.mixture import misled
 from metanas.stores.journal import MemoryJournal
 from metanas.tables import Table, load
 
 SUGGESTION_S, ROW = "seconds_per_suggestion", "row"
+FIT_S, DETECTED = "seconds_to_fit", "negative_transfer_detected"
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,8 @@ class Replay:
         measure: The column, "" for the task's metric.
         trials: How many evaluations.
         strategies: By the names that jobs use.
+        history: Where strategies with a prior have it from; None where none has one.
+        warm: Names of strategies that have one.
     """
 
     path: str
@@ -45,6 +50,8 @@ class Replay:
     measure: str
     trials: int
     strategies: Mapping[str, Reference]
+    history: History | None = None
+    warm: frozenset[str] = frozenset()
 
     def __call__(self, job: Job) -> Iterator[Report | Outcome]:
         """A report an evaluation with the number of its row, in order; then the outcome."""
@@ -52,16 +59,16 @@ class Replay:
         try:
             # The threads of a matrix product decide its last bits, and those who is proposed.
             with threadpool_limits(limits=1):
-                rows, suggestion_s = self._rows(str(job.proposal["strategy"]), job.seed)
+                rows, about = self._rows(str(job.proposal["strategy"]), job.seed)
         except Exception as error:  # noqa: BLE001 - a user's strategy can fail in any way
             text = " ".join(f"{type(error).__name__}: {error}".split())
             yield Outcome("crashed", {}, time.monotonic() - started, text)
             return
         for at, row in enumerate(rows, start=1):
             yield Report(at, {ROW: float(row)})
-        yield Outcome("completed", {SUGGESTION_S: suggestion_s}, time.monotonic() - started)
+        yield Outcome("completed", about, time.monotonic() - started)
 
-    def _rows(self, name: str, seed: int) -> tuple[list[int], float]:
+    def _rows(self, name: str, seed: int) -> tuple[list[int], dict[str, float]]:
         space, task = self.parts()
         recall = resolve(reference("estimators", "table"))()
         timed: list[_Timed] = []
@@ -70,6 +77,9 @@ class Replay:
             timed.append(_Timed(resolve(self.strategies[name])(context)))
             return timed[-1]
 
+        began = time.perf_counter()
+        prior = self._prior(name, space, task, seed)
+        fit_s = time.perf_counter() - began
         search = Search(
             name="replay",
             space=space,
@@ -81,6 +91,7 @@ class Replay:
             epochs=1,
             seed=seed,
             exact=True,
+            prior=prior if not isinstance(prior, str) else None,
         )
         trials = run(search, executor=Inline(), journal=MemoryJournal()).trials
         table, rows = load(self.path), []
@@ -89,7 +100,16 @@ class Replay:
             if row is None or trial.failed:
                 raise ConfigError(f"proposal {trial.number} is no row of the table: {trial.error}")
             rows.append(row)
-        return rows, timed[0].seconds / max(1, len(rows))
+        about = {SUGGESTION_S: timed[0].seconds / max(1, len(rows)), FIT_S: fit_s}
+        if name in self.warm:
+            about[DETECTED] = float(isinstance(prior, str) or any(map(misled, trials)))
+        return rows, about
+
+    def _prior(self, name: str, space: Space, task: Task, seed: int) -> Prior | str | None:
+        if name not in self.warm or self.history is None:
+            return None
+        fitted = self.history.fitted(self.path, self.target, self.measure, seed)
+        return fitted.on(space, task.metrics[0])
 
     def parts(self) -> tuple[Space, Task]:
         """The table's space and task.

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from metanas.bench.replay import ROW, SUGGESTION_S, Replay
+from metanas.bench.replay import DETECTED, FIT_S, ROW, SUGGESTION_S, Replay
 from metanas.bench.scores import Floats, Standing, scores, so_far, standing
 from metanas.core.errors import ConfigError, MetanasError
 from metanas.core.objective import Objective
@@ -16,6 +16,9 @@ from metanas.core.plugins import Reference, resolve
 from metanas.core.protocols import Context, Executor
 from metanas.core.trial import Job, Outcome, Report
 from metanas.tables import load
+
+WARM = "+prior"
+"""Ends the name of a strategy that starts from a prior."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ def bench(
     _check(replay, seeds)
     wanted = [(name, seed) for seed in range(seeds) for name in replay.strategies]
     rows: dict[tuple[str, int], list[int]] = {}
-    took: dict[str, list[float]] = {name: [] for name in replay.strategies}
+    told_of: dict[str, list[Mapping[str, float]]] = {name: [] for name in replay.strategies}
     left = iter(enumerate(wanted))
 
     def next_job() -> Job | None:
@@ -80,12 +83,12 @@ def bench(
             raise ConfigError(f"strategy '{name}' fails with seed {seed}: {event.error}")
         if (name, seed) not in rows:
             raise ConfigError(f"strategy '{name}' proposes nothing with seed {seed}")
-        took[name].append(event.metrics[SUGGESTION_S])
+        told_of[name].append(event.metrics)
         told(name)
 
     executor.open(workers)
     executor(replay, next_job, on_event, workers=workers)
-    return _benched(replay, seeds, rows, took)
+    return _benched(replay, seeds, rows, told_of)
 
 
 def _check(replay: Replay, seeds: int) -> None:
@@ -109,7 +112,7 @@ def _benched(
     replay: Replay,
     seeds: int,
     rows: Mapping[tuple[str, int], Sequence[int]],
-    took: Mapping[str, Sequence[float]],
+    told_of: Mapping[str, Sequence[Mapping[str, float]]],
 ) -> Benched:
     table = load(replay.path)
     about = table.task(replay.target)
@@ -119,19 +122,49 @@ def _benched(
     of = standing(table.read(column), task.metrics[0], test)
     by_name = {name: [rows[name, seed] for seed in range(seeds)] for name in replay.strategies}
     figures = {
-        name: scores(of, found, replay.trials) | {SUGGESTION_S: float(np.median(took[name]))}
+        name: scores(of, found, replay.trials) | _told(told_of[name], name in replay.warm)
         for name, found in by_name.items()
     }
     record = {
         "table": table.name,
         "target": replay.target,
         "measure": column,
-        "sources": [],
+        "sources": [] if replay.history is None else list(replay.history.sources),
         "trials": replay.trials,
         "seeds": seeds,
         "strategies": figures,
     }
     return Benched(record, of, by_name, replay.trials, task.metrics[0])
+
+
+def _told(about: Sequence[Mapping[str, float]], warm: bool) -> dict[str, float]:
+    """What replays say of themselves: medians of seconds, and how often a prior misled."""
+    found = {SUGGESTION_S: float(np.median([each[SUGGESTION_S] for each in about]))}
+    if warm:
+        found[FIT_S] = float(np.median([each[FIT_S] for each in about]))
+        found[DETECTED] = float(np.mean([each[DETECTED] for each in about]))
+    return found
+
+
+def with_priors(strategies: Mapping[str, Reference]) -> tuple[dict[str, Reference], frozenset[str]]:
+    """Each strategy, and each that takes a prior a second time as ``NAME+prior``.
+
+    Returns:
+        All of them by name, and the names of those that get one.
+    """
+    found: dict[str, Reference] = {}
+    for name, each in strategies.items():
+        found[name] = each
+        if takes_prior(each):
+            found[f"{name}{WARM}"] = each
+    return found, frozenset(found.keys() - strategies.keys())
+
+
+def takes_prior(found: Reference) -> bool:
+    """Whether a strategy says that it starts from a prior where there is one."""
+    return bool(
+        getattr(resolve(Reference(found.kind, found.name, (), found.source)), "takes_prior", False)
+    )
 
 
 def references(names: Sequence[str], settings: Sequence[tuple[str, str]]) -> dict[str, Reference]:

@@ -33,7 +33,12 @@ STRATEGIES = ("surrogate", "evolution", "local", "random")
 )
 @click.option("--trials", default=100, show_default=True, help="Evaluations a seed.")
 @click.option("--seeds", default=50, show_default=True, help="How many, from 0.")
-@click.option("--sources", default="", metavar="A,B", help="Other tasks to learn a prior from.")
+@click.option(
+    "--sources", default="", metavar="A,B|others", help="Other tasks to learn a prior from."
+)
+@click.option("--source-trials", default=100, show_default=True, help="Evaluations of each source.")
+@click.option("--source-history", default="random", show_default=True, help="Or evolution.")
+@click.option("--source-labels", default="true", show_default=True, help="Or negated, or shuffled.")
 @click.option("--workers", default=0, metavar="N", help="Seeds at a time. [default: all CPUs]")
 @click.option(
     "--picture", default="", metavar="FILE.png", help="[default: in bench/ under the home]"
@@ -56,6 +61,9 @@ def COMMAND(  # noqa: N802
     trials: int,
     seeds: int,
     sources: str,
+    source_trials: int,
+    source_history: str,
+    source_labels: str,
     workers: int,
     picture: str,
     settings: tuple[str, ...],
@@ -67,14 +75,17 @@ def COMMAND(  # noqa: N802
     Every proposal counts as an evaluation. `nasbench201` comes with the extra `bench`.
     """
     from metanas.api import home_folder
-    from metanas.bench import Replay, bench, references
+    from metanas.bench import History, Replay, bench, references, sources_of, with_priors
     from metanas.bench.picture import picture as draw
 
-    if sources:
-        raise ConfigError("--sources needs the meta-learner, which this version does not have")
     folder = home_folder(home)
     found = references(strategies, [pair(text) for text in settings])
-    replay = Replay(_path(table), target, measure, trials, found)
+    place, history, warm = _path(table), None, frozenset[str]()
+    if sources:
+        named = sources_of(sources, place, target)
+        history = History(named, source_trials, source_history, source_labels)
+        found, warm = with_priors(found)
+    replay = Replay(place, target, measure, trials, found, history, warm)
     path = _place(picture, folder, replay, seeds)
     executor, places = _executor(folder, workers)
     try:

@@ -10,10 +10,32 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
+import numpy.typing as npt
+
 from metanas.core.objective import Objective
 from metanas.core.space import Architecture, Space, Value
 from metanas.core.task import Task
 from metanas.core.trial import Job, Outcome, Proposal, Report, Trial
+
+
+class Prior(Protocol):
+    """What past tasks expect in the space of a search."""
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The past tasks, ``S`` of them, at least one."""
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """What JSON holds: where it comes from, and what was left out of it and why."""
+
+    def means(self, architectures: Sequence[Architecture]) -> npt.NDArray[np.float64]:
+        """What each past task expects of architectures.
+
+        Returns:
+            Normal scores ``[n, S]``, larger is better, 0 where a task tells nothing.
+        """
 
 
 @dataclass(frozen=True)
@@ -31,6 +53,7 @@ class Context:
         exact: Whether each combination of values has a result of its own, even where
             several are the same network, as the rows of a table have. Otherwise a network
             that was evaluated is answered from memory.
+        prior: What past tasks expect; None for a search that starts from nothing.
     """
 
     space: Space
@@ -38,6 +61,7 @@ class Context:
     epochs: int
     seed: int
     exact: bool = False
+    prior: Prior | None = None
 
 
 class Strategy(Protocol):

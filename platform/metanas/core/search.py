@@ -22,7 +22,7 @@ from typing import Any
 from metanas.core.errors import ConfigError
 from metanas.core.history import FINALISTS, Final, Result, finalists, read_history, result_of
 from metanas.core.objective import Objective, cost
-from metanas.core.protocols import Context, Evaluate, Executor, Journal, Strategy, Tracker
+from metanas.core.protocols import Context, Evaluate, Executor, Journal, Prior, Strategy, Tracker
 from metanas.core.space import Space
 from metanas.core.trial import (
     REPEATABLE,
@@ -68,6 +68,7 @@ class Search:
         max_trial_seconds: For one trial.
         exact: As in `Context`: whether results belong to exact values, not to networks.
         kind: Of the task, for records.
+        prior: What past tasks expect in the space, for strategies that start from it.
 
     Raises:
         ConfigError: If a number is below what it can be.
@@ -89,6 +90,7 @@ class Search:
     max_trial_seconds: float | None = None
     exact: bool = False
     kind: str = ""
+    prior: Prior | None = None
 
     def __post_init__(self) -> None:
         lows = {"trials": 1, "epochs": 1, "final_epochs": 0, "seed": 0, "workers": 1, "repeats": 0}
@@ -172,7 +174,14 @@ class _Loop:
             number for number in history.open if history.starts[number] >= INTERRUPTIONS[isolated]
         }
         self.strategy = search.strategy(
-            Context(search.space, search.objectives, search.epochs, search.seed, search.exact)
+            Context(
+                search.space,
+                search.objectives,
+                search.epochs,
+                search.seed,
+                search.exact,
+                search.prior,
+            )
         )
         for trial in self.trials:
             self._learn(trial)

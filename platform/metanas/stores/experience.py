@@ -32,7 +32,9 @@ from metanas.stores._experience_rows import (
     SCHEMA,
     SCHEMA_VERSION,
     VERSION_KEY,
+    row_of,
     sound,
+    table_of,
 )
 from metanas.stores._experience_sync import Synced, sync
 
@@ -48,8 +50,10 @@ __all__ = [
     "census",
     "import_runs",
     "read_mapping",
+    "row_of",
     "rows",
     "sync",
+    "table_of",
 ]
 
 ROWS_A_BATCH = 4_096

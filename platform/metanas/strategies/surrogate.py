@@ -30,6 +30,7 @@ from metanas.core.objective import Objective, excess, weighed
 from metanas.core.protocols import Context
 from metanas.core.space import Architecture, sample
 from metanas.core.trial import Proposal, Trial
+from metanas.meta.mixture import Mixed, mix
 from metanas.meta.structure import describe
 from metanas.models.copula import normal_scores
 from metanas.models.gp import (
@@ -41,6 +42,7 @@ from metanas.models.gp import (
     squared_distances,
 )
 from metanas.strategies._candidates import Candidates, all_of, pool_of
+from metanas.strategies._start import best_expected, contrast
 
 Array = npt.NDArray[np.float64]
 
@@ -48,6 +50,10 @@ DRAWS = 20
 """Random architectures from which a start is chosen."""
 SLOPE = 0.05
 """Weight of the sum beside the largest cost, where several objectives are weighed."""
+WARM, CONTRAST = 2, 1
+"""With a prior, so many proposals come from it alone, and which of them is a check on it."""
+FADED = 100
+"""From so many trials of its own on a search needs no past."""
 PATIENCE = 25
 """Settings are learnt anew when a trial in so many is new."""
 MOST = 200
@@ -61,10 +67,12 @@ class _Scores:
     Args:
         log_gain: Expected improvement and probability of keeping the limits, ``[m]``.
         why: Puts the choice of a candidate in words.
+        mixed: What the past had to do with it, None where nothing.
     """
 
     log_gain: Array
     why: Callable[[int], str]
+    mixed: Mixed | None = None
 
 
 class Surrogate:
@@ -78,6 +86,8 @@ class Surrogate:
         ConfigError: If there are fewer than two.
     """
 
+    takes_prior = True
+
     def __init__(self, context: Context, *, initial: int = 5) -> None:
         if initial < 2:
             raise ConfigError(f"surrogate's initial is {initial}, expected at least 2")
@@ -89,6 +99,8 @@ class Surrogate:
         if not self._free:
             self._free = [context.objectives[0]]
         self._held: dict[str, tuple[int, Process]] = {}
+        self._prior = context.prior
+        self._means: Array | None = None
 
     def tell(self, trial: Trial) -> None:
         """It is learnt from when the next proposal is asked for."""
@@ -101,9 +113,13 @@ class Surrogate:
         """
         rng = np.random.default_rng([self._context.seed, number])
         running = [proposal.architecture for proposal in pending]
-        if number < self._initial:
+        if self._prior is not None and number < WARM:
+            return self._warm_start(number, running, rng)
+        if self._prior is None and number < self._initial:
             return self._start(number, running, rng, "start, unlike the others")
         if sum(not trial.failed for trial in self._told) < 2:
+            if self._prior is not None:
+                return self._warm_start(number, running, rng)
             return self._start(
                 number, running, rng, "random, unlike the others: nothing to learn from yet"
             )
@@ -117,7 +133,36 @@ class Surrogate:
         scores = self._scores(pool, running, values, keeping, shares)
         chosen = int(np.argmax(np.where(free, scores.log_gain, -np.inf)))
         architecture = self._one_of(pool.rows(chosen), running, rng)
-        return Proposal(number, architecture, self._context.epochs, reason=scores.why(chosen))
+        if scores.mixed is None:
+            return Proposal(number, architecture, self._context.epochs, reason=scores.why(chosen))
+        return Proposal(
+            number,
+            architecture,
+            self._context.epochs,
+            notes=scores.mixed.notes,
+            reason=f"{scores.why(chosen)}; {scores.mixed.reason}",
+        )
+
+    def _warm_start(
+        self, number: int, running: Sequence[Architecture], rng: np.random.Generator
+    ) -> Proposal | None:
+        """What past tasks expect most of; as the second, one of which they expect little.
+
+        Where that one is no worse, they mislead, and it shows at once.
+        """
+        assert self._prior is not None
+        known = [*(trial.proposal.architecture for trial in self._told), *running]
+        seen = self._seen(running)
+        fresh = lambda drawn: self._mark(drawn) not in seen  # noqa: E731
+        if number == CONTRAST:
+            chosen = contrast(self._context.space, self._prior, known, fresh, rng)
+            reason = "past tasks expect little of it: a check on them"
+        else:
+            chosen = best_expected(self._context.space, self._prior, fresh, rng)
+            reason = f"past tasks expect most of it: {', '.join(self._prior.sources)}"
+        if chosen is None:
+            return self._start(number, running, rng, "unlike the others")
+        return Proposal(number, chosen, self._context.epochs, reason=reason)
 
     def _start(
         self, number: int, running: Sequence[Architecture], rng: np.random.Generator, reason: str
@@ -225,8 +270,29 @@ class Surrogate:
             lambda count: normal_scores(self._values(shares, count)),
         )
         log_gain = log_expected_improvement(mean, deviation, y[keeping].max())
+        mixed = self._mixed(pool, running, log_gain, y)
+        log_gain = log_gain if mixed is None else mixed.log_gain
         best = self._told[int(np.argmax(np.where(keeping, values, -np.inf)))]
-        return _Scores(log_gain + log_kept, partial(self._why, values, y, log_gain, best, shares))
+        why = partial(self._why, values, y, log_gain, best, shares)
+        return _Scores(log_gain + log_kept, why, mixed)
+
+    def _mixed(
+        self, pool: Candidates, running: Sequence[Architecture], log_gain: Array, y: Array
+    ) -> Mixed | None:
+        """The gain with what past tasks expect; None where they have no say.
+
+        They have none where several objectives are weighed, since they were judged by one.
+        """
+        if self._prior is None or len(self._free) > 1 or len(y) >= FADED:
+            return None
+        means = self._means
+        if means is None or not pool.whole:
+            firsts = [pool.rows(number)[0] for number in range(pool.kernel.count)]
+            means = self._prior.means(firsts)
+            self._means = means if pool.whole else None
+        observed = np.array([pool.numbers[t.proposal.architecture.id] for t in self._told])
+        busy = np.array([pool.numbers[each.id] for each in running], dtype=np.intp)
+        return mix(self._prior, pool.kernel, means, observed, y, busy, log_gain)
 
     def _why(
         self, values: Array, y: Array, log_gain: Array, best: Trial, shares: Array, chosen: int
