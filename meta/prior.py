@@ -28,6 +28,8 @@ FEWEST = 5
 """A task with fewer trials of a space teaches nothing about it."""
 MOST = 900
 """From so many trials of all tasks together a space's expectations are learnt."""
+MOST_TASKS = 30
+"""From so many tasks, those with the most trials."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,19 +76,27 @@ class Prior:
     version: int = 0
     card: Mapping[str, Any] = field(default_factory=dict)
 
-    def on(self, space: Space, objective: Objective) -> Expectations | str:
+    def on(self, space: Space, objective: Objective, most: int = MOST) -> Expectations | str:
         """What it expects in a space, or one line on why it knows nothing there.
 
         A task counts that is judged by the same objective, or by another one of which
         more is better where that is so of `objective`. Architectures that the space does
         not have are left out.
+
+        Args:
+            space: Where it is asked.
+            objective: What decides there.
+            most: From so many trials of all tasks together it is learnt.
         """
         there = [each for each in self.sources if each.space == space.name]
         if not there:
             known = ", ".join(sorted({each.space for each in self.sources})) or "none"
             return f"no past task in space '{space.name}' (there are some in: {known})"
-        fitting = [each for each in there if _alike(each, objective)]
         left_out = {each.task: f"its objective is {each.objective}" for each in there}
+        fitting = [each for each in there if _alike(each, objective)]
+        left_out |= {each.task: f"{MOST_TASKS} tasks have more trials" for each in fitting}
+        fitting.sort(key=lambda each: (-each.trials, each.task))
+        fitting = sorted(fitting[:MOST_TASKS], key=lambda each: each.task)
         kept: dict[str, tuple[list[Architecture], Matrix]] = {}
         for source in fitting:
             members, scores = _members(source, space)
@@ -94,7 +104,7 @@ class Prior:
             if len(members) >= FEWEST:
                 kept[source.task] = members, scores
                 del left_out[source.task]
-        found = _learnt(space, kept)
+        found = _learnt(space, kept, most)
         for task in () if found is None else np.array(found.names)[~found.trusted]:
             left_out[str(task)] = "its trials do not predict each other"
             del kept[str(task)]
@@ -102,7 +112,7 @@ class Prior:
             reasons = "; ".join(f"{task}: {why}" for task, why in sorted(left_out.items()))
             return f"no past task teaches anything in space '{space.name}': {reasons}"
         if found is None or len(kept) < len(found.names):
-            found = _learnt(space, kept)
+            found = _learnt(space, kept, most)
         assert found is not None
         trials = {s.task: s.trials for s in fitting if s.task in kept}
         about = {
@@ -158,14 +168,14 @@ def _members(source: Source, space: Space) -> tuple[list[Architecture], Matrix]:
 
 
 def _learnt(
-    space: Space, tasks: Mapping[str, tuple[Sequence[Architecture], Matrix]]
+    space: Space, tasks: Mapping[str, tuple[Sequence[Architecture], Matrix]], most: int
 ) -> Sources | None:
     if not tasks:
         return None
-    most = max(FEWEST, MOST // len(tasks))
+    each_most = max(FEWEST, most // len(tasks))
     features, scores = [], []
     for architectures, values in tasks.values():
-        few = np.linspace(0, len(values) - 1, min(len(values), most)).astype(np.intp)
+        few = np.linspace(0, len(values) - 1, min(len(values), each_most)).astype(np.intp)
         features.append(_described(space, [architectures[at] for at in few]))
         scores.append(values[few])
     of = np.repeat(np.arange(len(tasks)), [len(each) for each in scores])

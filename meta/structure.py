@@ -30,6 +30,9 @@ from metanas.core.space import Architecture, Choice, Space, Values, sample
 Matrix = npt.NDArray[np.float64]
 Run = tuple[str, ...]
 
+VERSION = 1
+"""Grows with every change after which an architecture is described otherwise."""
+
 SMALL = 20_000
 """The most members that are listed."""
 RUN = 3

@@ -22,6 +22,7 @@ COMMANDS = {
     "list": "List what there is: tasks, spaces, strategies, searches, ...",
     "bench": "Compare strategies on a table of finished trainings.",
     "experience": "Gather finished trials for the meta-learner.",
+    "prior": "What finished searches teach the next one: fit, show.",
     "check": "Check that a plug-in keeps the laws of its kind.",
     "doctor": "Look at whether searches will work here.",
     "ui": "Open MLflow's page on the trials.",

@@ -8,6 +8,7 @@
     ├── SpaceError    (ValueError)   an architecture is no member of its space
     ├── DataError     (ValueError)   a data set cannot be used
     ├── JournalError  (ValueError)   a journal holds what no search wrote
+    ├── PriorError    (ValueError)   a prior cannot be used
     ├── HomeError     (OSError)      the home folder, or a search in it, cannot be used
     └── TrialError                   ends one trial, never the search
         ├── InfeasibleError          the architecture cannot be built or run
@@ -45,6 +46,10 @@ class DataError(MetanasError, ValueError):
 
 class JournalError(MetanasError, ValueError):
     """A journal holds what no search wrote."""
+
+
+class PriorError(MetanasError, ValueError):
+    """A prior cannot be used."""
 
 
 class HomeError(MetanasError, OSError):

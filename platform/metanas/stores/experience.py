@@ -37,6 +37,7 @@ from metanas.stores._experience_rows import (
     table_of,
 )
 from metanas.stores._experience_sync import Synced, sync
+from metanas.stores._experience_values import known_space
 
 __all__ = [
     "COLUMNS",
@@ -49,11 +50,13 @@ __all__ = [
     "batches",
     "census",
     "import_runs",
+    "known_space",
     "read_mapping",
     "row_of",
     "rows",
     "sync",
     "table_of",
+    "tasks",
 ]
 
 ROWS_A_BATCH = 4_096
@@ -160,6 +163,12 @@ def _read_part(
                 yield batch.replace_schema_metadata(None)
     except (OSError, pa.ArrowException):
         broken["rows in damaged files"] += max(0, part.rows - done)
+
+
+def tasks(home: Path) -> set[str]:
+    """The tasks of which there are rows."""
+    manifest = read_manifest(home / FOLDER)
+    return set() if manifest is None else {part.task for part in manifest.parts}
 
 
 def census(home: Path, say: Say = lambda _: None) -> list[dict[str, Any]]:
