@@ -71,7 +71,7 @@ def _judged(prior: Prior, source: Source, space_of: SpaceOf) -> dict[str, Any]:
     space = space_of(source.space) or stand_in(there)
     if space is None:
         return {"score": None, "why": "its trials have different choices"}
-    found = Prior(others).on(space, objective_of(source), TRIALS_TO_SCORE)
+    found = Prior(others).on(space, objective_of(source), TRIALS_TO_SCORE, least=-1.0)
     if isinstance(found, str):
         return {"score": None, "why": found}
     members, scores = [], []
@@ -142,12 +142,10 @@ def in_words(name: str, number: int, card: Mapping[str, Any]) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for each in card["tasks"]:
-        score = f"{each['score']:.2f}" if each["score"] is not None else f"- ({each['why']})"
-        cells = (each["task"], each["kind"], each["space"], each["objective"])
-        texts = [str(cell).replace("|", "/") for cell in cells]
-        lines.append(
-            f"| {' | '.join(texts)} | {each['trials']} | {each['learnt_from']} | {score} |"
-        )
+        score = "-" if each["score"] is None else f"{each['score']:.2f}"
+        names = ("task", "kind", "space", "objective", "trials", "learnt_from")
+        texts = [str(each[name]).replace("|", "/") for name in names]
+        lines.append(f"| {' | '.join(texts)} | {score} |")
     lines += [
         "",
         "Told by the others: Spearman's correlation of what the other tasks expect of a task's "

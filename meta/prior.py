@@ -19,7 +19,7 @@ import numpy.typing as npt
 from metanas.core.errors import SpaceError
 from metanas.core.objective import Objective
 from metanas.core.space import Architecture, Space, Values, check
-from metanas.meta.sources import Sources, learn
+from metanas.meta.sources import TRUSTED, Sources, learn
 from metanas.meta.structure import blocks, describe
 
 Matrix = npt.NDArray[np.float64]
@@ -76,7 +76,9 @@ class Prior:
     version: int = 0
     card: Mapping[str, Any] = field(default_factory=dict)
 
-    def on(self, space: Space, objective: Objective, most: int = MOST) -> Expectations | str:
+    def on(
+        self, space: Space, objective: Objective, most: int = MOST, least: float = TRUSTED
+    ) -> Expectations | str:
         """What it expects in a space, or one line on why it knows nothing there.
 
         A task counts that is judged by the same objective, or by another one of which
@@ -87,6 +89,7 @@ class Prior:
             space: Where it is asked.
             objective: What decides there.
             most: From so many trials of all tasks together it is learnt.
+            least: A task counts whose results correlate so with what is expected of them.
         """
         there = [each for each in self.sources if each.space == space.name]
         if not there:
@@ -105,7 +108,7 @@ class Prior:
                 kept[source.task] = members, scores
                 del left_out[source.task]
         found = _learnt(space, kept, most)
-        for task in () if found is None else np.array(found.names)[~found.trusted]:
+        for task in () if found is None else np.array(found.names)[found.predicted < least]:
             left_out[str(task)] = "its trials do not predict each other"
             del kept[str(task)]
         if not kept:

@@ -64,10 +64,13 @@ def _by_expectations(prior: Prior, space_of: SpaceOf) -> Likeness:
     there = [each for each in prior.sources if each.space == name]
     by = f"what they expect in space {name}"
     space = space_of(name) or stand_in(there)
-    found = "" if space is None else prior.on(space, objective_of(there[0]), TRIALS_TO_SCORE)
-    if space is None or isinstance(found, str) or len(found.sources) < 2:
-        tasks = tuple(sorted({each.task for each in there}))
-        return Likeness(tasks[:1], np.zeros((1, 1)), by)
+    tasks = tuple(sorted({each.task for each in there}))
+    alone = Likeness(tasks[:1], np.zeros((1, 1)), by)
+    if space is None:
+        return alone
+    found = prior.on(space, objective_of(there[0]), TRIALS_TO_SCORE, least=-1.0)
+    if isinstance(found, str) or len(found.sources) < 2:
+        return alone
     means = found.means(_asked(space, there))
     spread = means.std(axis=0) > 0
     alike = np.corrcoef(means.T[spread]).reshape(spread.sum(), spread.sum())

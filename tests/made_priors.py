@@ -52,7 +52,7 @@ def prior(*tasks: str, count: int = 30) -> Prior:
 
 
 def rows_of(
-    task: str, values: Sequence[Mapping[str, Any]], metrics: Sequence[float], **changed: Any
+    task: str, values: Sequence[Mapping[str, Any]], accuracies: Sequence[float], **changed: Any
 ) -> list[dict[str, Any]]:
     """Rows of experience, as finished trials leave them."""
     return [
@@ -67,7 +67,7 @@ def rows_of(
                 "space": "made",
                 "architecture": json.dumps(dict(each)),
                 "status": "completed",
-                "metrics": {"accuracy": float(metric)},
+                "metrics": {"accuracy": float(accuracy)},
                 "curve": [],
                 "objective": "accuracy",
                 "goal": "max",
@@ -76,7 +76,7 @@ def rows_of(
                 **changed,
             }
         )
-        for number, (each, metric) in enumerate(zip(values, metrics, strict=True))
+        for number, (each, accuracy) in enumerate(zip(values, accuracies, strict=True))
     ]
 
 

@@ -16,7 +16,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 WHOLE = {"trials": 1, "epochs": 1, "workers": 0, "seed": 0, "repeats": 0}
 """Options that are whole numbers, and the least that each can be."""
 SECONDS = ("max_seconds", "max_trial_seconds")
-TEXT = ("task", "where", "space", "strategy", "estimator", "executor", "name")
+TEXT = ("task", "where", "space", "strategy", "estimator", "executor", "name", "prior")
 
 
 DEFAULTS = {
@@ -63,6 +63,7 @@ class SearchConfig:
     max_trial_seconds: float | None = None
     workers: int = 0
     executor: str = ""
+    prior: str = "none"
     seed: int = 0
     name: str = ""
     set: tuple[tuple[str, str], ...] = ()
@@ -101,6 +102,8 @@ class SearchConfig:
         names = self.objective
         if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
             raise ConfigError(f"search.objective is {names!r}, expected names")
+        if not self.prior:
+            raise ConfigError("search.prior is '', expected none, auto, NAME or NAME@VERSION")
 
     def last_epochs(self) -> int:
         """Epochs of the winner's training: a number, or a multiple of `epochs` such as 3x."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metanas.api.experience import origin_of
-from metanas.core.errors import ConfigError, unknown
+from metanas.core.errors import ConfigError, PriorError, unknown
 
 if TYPE_CHECKING:
     from metanas.meta.fitting import Fitted
@@ -79,6 +79,27 @@ def fit_prior(
     if before is not None and is_of(before, found.prior):
         return FittedPrior(registry.load(before), new=False)
     return FittedPrior(_registered(registry, found, name), new=True)
+
+
+def refreshed(home: Path, name: str = DEFAULT_NAME, say: Say = lambda _: None) -> Prior:
+    """The current version of a prior, or a new one where there is new experience.
+
+    Raises:
+        PriorError: If there is none, and nothing to learn one from; or it cannot be read.
+        HomeError: If MLflow does not answer.
+    """
+    try:
+        found = learn(home, say=say)
+    except ConfigError as error:
+        registry = registry_of(home)
+        if registry.newest(name) is None:
+            raise PriorError(str(error)) from None
+        return registry.load(registry.find(name))
+    registry = registry_of(home)
+    before = registry.newest(name)
+    if before is not None and is_of(before, found.prior):
+        return registry.load(registry.find(name))
+    return _registered(registry, found, name)
 
 
 def learn(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,15 +29,17 @@ NAMED = 5
 
 @dataclass(frozen=True)
 class Noting:
-    """A journal whose attempts say which task they run on.
+    """A journal whose attempts say which task they run on, and what they start from.
 
     Args:
         journal: The search's own.
         task: As `task_record` gives it.
+        more: What else attempts say.
     """
 
     journal: Journal
     task: Known
+    more: Mapping[str, Any] = field(default_factory=dict)
 
     def events(self) -> Sequence[Mapping[str, Any]]:
         """Everything appended so far, by earlier processes too."""
@@ -45,7 +47,7 @@ class Noting:
 
     def append(self, event: Mapping[str, Any]) -> None:
         """Add an event; it survives the death of this process once this returns."""
-        more = {"task": self.task} if event.get("event") == "attempt" else {}
+        more = {"task": self.task, **self.more} if event.get("event") == "attempt" else {}
         self.journal.append({**event, **more})
 
 

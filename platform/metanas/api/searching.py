@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,7 @@ from metanas.api.sameness import (
     known_task,
     task_record,
 )
+from metanas.api.starting import fingerprint_of, known_start, named, start_of, told
 from metanas.core.errors import ConfigError, HomeError
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class Finished:
     log: Path
     task: Known = field(default_factory=dict)
     """What the task was when it began, as `task_record` gives it; empty if it is not known."""
+    prior: Mapping[str, Any] | None = None
+    """What it started from, as JSON says it."""
 
 
 def search(
@@ -153,7 +156,8 @@ def show(name: str, home: Path) -> Finished:
     seconds = span(events)
     uri = public(tracking_uri(home))
     log = path.parent / LOG
-    return Finished(config, result, objectives, seconds, uri, log, known_task(events))
+    prior = told(known_start(events))
+    return Finished(config, result, objectives, seconds, uri, log, known_task(events), prior)
 
 
 def record(finished: Finished) -> dict[str, Any]:
@@ -180,7 +184,7 @@ def record(finished: Finished) -> dict[str, Any]:
         "space": config.space,
         "strategy": config.strategy,
         "seed": config.seed,
-        "prior": None,
+        "prior": finished.prior,
         "trials": len(result.trials),
         "failed": sum(trial.failed for trial in result.trials),
         "best": best,
@@ -217,18 +221,27 @@ def _begin(
     from metanas.trackers.mlflow import MLflowTracker
 
     parts = assemble(config)
-    found = parts.search
+    found, events = parts.search, journal.events()
     task = task_record(parts.task, config.seed)
-    _check_task(config, known_task(journal.events()), parts.task, task)
-    history = read_history(journal.events(), found.space)
+    _check_task(config, known_task(events), parts.task, task)
+    history = read_history(events, found.space)
     over = history.ended and found.trials <= history.aim
-    before_s = span(journal.events()) if over else 0.0
+    before_s = span(events) if over else 0.0
+    known = known_start(events)
+    version = named(config, known, home)
     trackers: list[Tracker] = []
     say: Callable[[str], None] = lambda _: None  # noqa: E731
     if console is not None:
         shown = console(found, history.trials)
         trackers.append(shown)
         say = getattr(shown, "say", say)
+    folder = journal.path.parent
+    noting = Noting(journal, task)
+    if not over:
+        start = start_of(config, found, version, known, (home, folder), say)
+        found = replace(found, prior=start.expected)
+        more = {"fingerprint": fingerprint_of(parts.task, events, home)}
+        noting = replace(noting, more=more | ({"prior": start.record} if start.record else {}))
     executor: Executor = resolve(reference("executors", config.executor))(folder=str(home))
     try:
         if not over:
@@ -236,9 +249,7 @@ def _begin(
     except BaseException:
         executor.close()
         raise
-    folder = journal.path.parent
     trackers.append(MLflowTracker(home, folder, folder / LOG, say, over))
-    noting = Noting(journal, task)
     return _Begun(config, found, noting, folder, executor, trackers, home, before_s, say)
 
 
@@ -268,8 +279,10 @@ def _run(begun: _Begun) -> Finished:
             begun.executor.close()
         seconds = time.monotonic() - started + begun.before_s
         uri = public(tracking_uri(begun.home))
+        prior = told(known_start(journal.events()))
+        log, objectives = folder / LOG, search.objectives
         finished = Finished(
-            begun.config, result, search.objectives, seconds, uri, folder / LOG, journal.task
+            begun.config, result, objectives, seconds, uri, log, journal.task, prior
         )
         leave(finished, begun.home, folder, begun.say)
     finally:

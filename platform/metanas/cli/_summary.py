@@ -31,6 +31,10 @@ def summary(finished: Finished) -> None:
         f"{facts['trials']} of {aim} trials{failed}; {facts['seconds_training']:.0f} s of "
         f"training in {facts['seconds']:.0f} s"
     )
+    if finished.prior is not None:
+        tasks = ", ".join(f"{task} ({n} trials)" for task, n in finished.prior["tasks"].items())
+        name = f"{finished.prior['name']}@{finished.prior['version']}"
+        console.print(f"started from {name}: {tasks}", soft_wrap=True, markup=False)
     if result.best is None:
         console.print("no trial has succeeded" + _first_error(result.trials), markup=False)
     else:

@@ -38,6 +38,13 @@ from metanas.cli._options import config_option, home_option, json_option, pair, 
     default="",
     help="tune or pool (both Ray), or inline. [default: tune, or inline on a table]",
 )
+@click.option(
+    "--prior",
+    default="none",
+    show_default=True,
+    metavar="none|auto|NAME[@VERSION]",
+    help="What finished searches teach; auto brings it up to date. For strategy surrogate.",
+)
 @click.option("--seed", default=0, show_default=True, help="Decides all randomness.")
 @click.option("--name", default="", help="Of the search. [default: derived, unique]")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Option of a part.")

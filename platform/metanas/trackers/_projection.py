@@ -8,6 +8,7 @@ are sent together, so a trial that is over when it is first seen costs three cal
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,6 +80,7 @@ class Projection:
             kind = event.get("event")
             if kind == "proposed":
                 self._proposed(children, event)
+                parent_metrics += _prior_metrics(event)
             elif kind == "progress":
                 self._progress(children, event, parent_metrics)
             elif kind == "finished":
@@ -275,7 +277,34 @@ def _attempt_tags(event: Mapping[str, Any]) -> dict[str, str]:
         "metanas.objectives": json.dumps(event["objectives"]),
         "metanas.space_name": str(event.get("space", "")),
         "metanas.kind": str(event.get("kind", "")),
+    } | _start_tags(event)
+
+
+def _start_tags(event: Mapping[str, Any]) -> dict[str, str]:
+    """What a search starts from, and its task's fingerprint, as far as they are known."""
+    tags: dict[str, str] = {}
+    prior = event.get("prior") or {}
+    if prior.get("version") and not prior.get("why"):
+        tags["metanas.prior"] = f"{prior['name']}@{prior['version']}"
+    elif prior.get("why"):
+        tags["metanas.prior_why_not"] = str(prior["why"])[:LONGEST_TAG]
+    text = json.dumps(event.get("fingerprint") or {}, separators=(",", ":"))
+    if event.get("fingerprint") and len(text) <= LONGEST_TAG:
+        tags["metanas.fingerprint"] = text
+    return tags
+
+
+def _prior_metrics(proposed: Mapping[str, Any]) -> list[Metric]:
+    """How far a proposal follows past tasks, and each of them, over the trials' numbers."""
+    notes = proposed["proposal"].get("notes", {}).get("prior")
+    if not isinstance(notes, dict) or "share" not in notes:
+        return []
+    when, number = _ms(proposed["time_s"]), int(proposed["proposal"]["number"])
+    values = {"prior_share": notes["share"]} | {
+        "prior_weight." + re.sub(r"[^A-Za-z0-9_. /-]+", "_", task): weight
+        for task, weight in notes.get("weights", {}).items()
     }
+    return [Metric(name, float(value), when, number) for name, value in values.items()]
 
 
 def _ms(seconds: Any) -> int:
