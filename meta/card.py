@@ -84,7 +84,7 @@ def _judged(prior: Prior, source: Source, space_of: SpaceOf) -> dict[str, Any]:
     if len(members) < FEWEST:
         return {"score": None, "why": f"{len(members)} of its trials are in the space"}
     expected = found.means(members).mean(axis=1)
-    return {"score": round(spearman(expected, np.array(scores)), 3)}
+    return {"score": round(float(spearman(expected, np.array(scores))), 3)}
 
 
 def objective_of(source: Source) -> Objective:
@@ -141,20 +141,25 @@ def in_words(name: str, number: int, card: Mapping[str, Any]) -> str:
         "| task | kind | space | objective | trials | learnt from | told by the others |",
         "|---|---|---|---|---|---|---|",
     ]
-    for each in card["tasks"]:
+    for each in card.get("tasks", ()):
         score = "-" if each["score"] is None else f"{each['score']:.2f}"
         names = ("task", "kind", "space", "objective", "trials", "learnt_from")
-        texts = [str(each[name]).replace("|", "/") for name in names]
+        texts = [str(each.get(name, "")).replace("|", "/") for name in names]
         lines.append(f"| {' | '.join(texts)} | {score} |")
     lines += [
         "",
         "Told by the others: Spearman's correlation of what the other tasks expect of a task's "
         "architectures with how good they were.",
     ]
-    lacking = [f"- {e['task']}: {e['why']}" for e in card["tasks"] if e["score"] is None]
+    lacking = [f"- {e['task']}: {e['why']}" for e in card.get("tasks", ()) if e["score"] is None]
     if lacking:
         lines += ["", "Not judged so:", *lacking]
-    if card["left_out"]:
+    if card.get("left_out"):
         lines += ["", "Left out:", *(f"- {each}" for each in card["left_out"])]
-    versions = ", ".join(f"{what} {which}" for what, which in card["versions"].items())
-    return "\n".join([*lines, "", f"Versions: {versions}.", ""])
+    versions = ", ".join(f"{what} {which}" for what, which in card.get("versions", {}).items())
+    return "\n".join(map(_plain, [*lines, "", f"Versions: {versions or 'unknown'}.", ""]))
+
+
+def _plain(line: str) -> str:
+    """Without signs that a terminal would obey: a stranger's prior may hold any."""
+    return "".join(sign if sign.isprintable() else "?" for sign in line)

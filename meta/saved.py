@@ -116,7 +116,7 @@ def read(folder: Path, checksum: str = "", name: str = "", number: int = 0) -> P
         )
         if not sources:
             raise PriorError("it holds no task")
-        return Prior(sources, name, number, _mapping(record, "card", "prior"))
+        return Prior(sources, name, number, _card(record))
     except PriorError as error:
         raise PriorError(f"{what} cannot be used: {error}") from None
 
@@ -199,6 +199,26 @@ def _source(number: int, found: Any, scores: Mapping[str, Any]) -> Source:
         trials=trials,
         fingerprint=_mapping(found, "fingerprint", where),
     )
+
+
+def _card(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The card, empty or whole: commands print it."""
+    card = _mapping(record, "card", "prior")
+    if not card:
+        return card
+    for number, each in enumerate(_list(card, "tasks", "card")):
+        where = f"card's task {number}"
+        if not isinstance(each, dict):
+            raise PriorError(f"{where} is no JSON object")
+        for key in ("task", "space", "objective"):
+            _text(each, key, where)
+        score = each.get("score")
+        whole = all(type(each.get(key)) is int for key in ("trials", "learnt_from"))
+        if not whole or not (type(score) is float or (score is None and "why" in each)):
+            raise PriorError(f"{where} has numbers that are none")
+    _list(card, "left_out", "card")
+    _mapping(card, "versions", "card")
+    return card
 
 
 def _normal(found: Any, count: int, where: str) -> Any:

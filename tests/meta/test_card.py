@@ -43,6 +43,13 @@ def test_why_a_task_is_not_judged_is_said() -> None:
     assert "metanas 0" in text
 
 
+def test_a_card_holds_nothing_that_a_terminal_would_obey() -> None:
+    card = card_of(prior("evil\x1b[2J\n"), [], installed)
+    assert "evil?[2J?" in in_words("mine", 1, card)
+    assert "\x1b" not in in_words("mine", 1, card)
+    assert in_words("mine", 0, {}).startswith("# mine\n")
+
+
 def test_a_space_that_is_not_installed_is_known_by_its_trials() -> None:
     found = stand_in([source("a", 100)])
     assert found is not None

@@ -18,10 +18,13 @@ from made_priors import prior, source
 from metanas.core.errors import PriorError
 from metanas.meta import saved
 
+JUDGED = {"task": "a", "space": "made", "objective": "accuracy", "trials": 30, "learnt_from": 30}
+CARD = {"tasks": [{**JUDGED, "score": 0.5}], "left_out": [], "versions": {"format": 1}}
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    saved.write(replace(prior("a", "b"), card={"tasks": []}), tmp_path)
+    saved.write(replace(prior("a", "b"), card=CARD), tmp_path)
     return tmp_path
 
 
@@ -48,10 +51,10 @@ def refused(folder: Path) -> str:
 
 
 def test_a_prior_comes_back_as_it_was(tmp_path: Path) -> None:
-    made = replace(prior("a", "b"), card={"tasks": ["x"]})
+    made = replace(prior("a", "b"), card=CARD)
     checksum = saved.write(made, tmp_path)
     found = saved.read(tmp_path, checksum, "mine", 3)
-    assert (found.name, found.version, found.card) == ("mine", 3, {"tasks": ["x"]})
+    assert (found.name, found.version, found.card) == ("mine", 3, CARD)
     for before, after in zip(made.sources, found.sources, strict=True):
         assert before.architectures == after.architectures
         assert np.array_equal(before.scores, after.scores)
@@ -111,6 +114,23 @@ def test_a_task_that_is_none_is_named(folder: Path, change: Any, said: str) -> N
 
     changed(folder, lambda record: change(record["sources"][0]))
     assert re.search("task 0 .*" + said, refused(folder))
+
+
+@pytest.mark.parametrize(
+    "card",
+    [
+        {"tasks": 3},
+        {"tasks": [3]},
+        {"tasks": [{"task": "a"}]},
+        {**CARD, "tasks": [{**JUDGED, "score": "high"}]},
+        {**CARD, "tasks": [{**JUDGED, "score": None}]},
+        {**CARD, "left_out": {}},
+        {**CARD, "versions": []},
+    ],
+)
+def test_a_card_that_cannot_be_shown_is_refused(folder: Path, card: Any) -> None:
+    changed(folder, lambda record: record.update(card=card))
+    assert "card" in refused(folder)
 
 
 def test_numbers_that_are_no_normal_scores_are_refused(folder: Path) -> None:

@@ -134,8 +134,11 @@ def test_a_search_leaves_a_row_a_trial_with_all_that_its_journal_says(searched: 
         expected = {
             "kind": "classification", "space": "cnn", "objective": "accuracy", "goal": "max",
             "epochs": 2, "settings": "{}", "search": "one", "strategy": "evolution",
-            "parent_trial": None, "origin": "metanas", "experiment": "metanas", "fingerprint": "",
+            "parent_trial": None, "origin": "metanas", "experiment": "metanas",
         }  # fmt: skip
+        attempt = next(e for e in told if e["event"] == "attempt")
+        assert json.loads(row["fingerprint"]) == attempt["fingerprint"]
+        assert attempt["fingerprint"]["outputs"] == 10
         assert {name: row[name] for name in expected} == expected
         assert row["search_id"] == told[0]["id"]
         assert row["version"] == told[0]["version"]
