@@ -244,6 +244,17 @@ def test_a_prior_that_cannot_be_used_is_one_line_and_a_cold_search(
     assert "scores.safetensors was changed or cut" in starting.said[0]
 
 
+def test_auto_registers_anew_what_was_damaged(home: Path, starting: Starting) -> None:
+    lived(home, "a")
+    starting()
+    files = next((home / "mlartifacts").glob("*/artifacts/prior")) / saved.PRIOR
+    files.write_text("{}")
+    assert starting().record["version"] == 2
+    assert "prior.json was changed or cut" in starting.said[0]
+    assert "it is registered anew" in starting.said[0]
+    assert starting.said[1] == "starts from metanas-prior@2: a (30 trials)"
+
+
 def test_a_bug_of_the_learner_is_one_line_and_a_cold_search(
     home: Path, starting: Starting, monkeypatch: pytest.MonkeyPatch
 ) -> None:

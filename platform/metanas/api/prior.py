@@ -67,7 +67,6 @@ def fit_prior(
     Raises:
         ConfigError: If a task is unknown, or there is nothing to learn from.
         HomeError: If MLflow does not answer.
-        PriorError: If the version that is there cannot be read.
     """
     from metanas.meta.registry import parse
 
@@ -77,8 +76,19 @@ def fit_prior(
     registry = registry_of(home)
     before = registry.newest(name)
     if before is not None and is_of(before, found.prior):
-        return FittedPrior(registry.load(before), new=False)
+        prior = _loaded(registry, before, say)
+        if prior is not None:
+            return FittedPrior(prior, new=False)
     return FittedPrior(_registered(registry, found, name), new=True)
+
+
+def _loaded(registry: Registry, version: Version, say: Say) -> Prior | None:
+    """A version that has all that there is to learn; None where it was damaged since."""
+    try:
+        return registry.load(version)
+    except PriorError as error:
+        say(f"{error}; it is registered anew")
+        return None
 
 
 def refreshed(home: Path, name: str = DEFAULT_NAME, say: Say = lambda _: None) -> Prior:
@@ -98,7 +108,9 @@ def refreshed(home: Path, name: str = DEFAULT_NAME, say: Say = lambda _: None) -
     registry = registry_of(home)
     before = registry.newest(name)
     if before is not None and is_of(before, found.prior):
-        return registry.load(registry.find(name))
+        prior = _loaded(registry, registry.find(name), say)
+        if prior is not None:
+            return prior
     return _registered(registry, found, name)
 
 
