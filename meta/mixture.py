@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit
+from scipy.special import log_expit
 
 from metanas.core.protocols import Prior
 from metanas.core.trial import Trial
@@ -89,7 +89,8 @@ def mix(
         log_gain: What the search's own results promise, ``[m]``.
     """
     belief = believe(kernel, means, observed, y, busy)
-    share = min(float(expit(belief.odds)), 1.0 - FLOOR)
+    log_share = min(float(log_expit(belief.odds)), float(np.log1p(-FLOOR)))
+    share = float(np.exp(log_share))
     weights = dict(zip(prior.sources, map(float, belief.weights), strict=True))
-    both = np.logaddexp(np.log(share) + belief.log_gain, np.log1p(-share) + log_gain)
+    both = np.logaddexp(log_share + belief.log_gain, np.log1p(-share) + log_gain)
     return Mixed(both, share, weights)
