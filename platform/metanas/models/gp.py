@@ -147,10 +147,11 @@ class Kernel:
         shares = np.array(weights or (1.0,) * len(blocks), dtype=np.float64)
         sides = []
         for block, share in zip(blocks, shares / shares.sum(), strict=True):
-            rows, of = np.unique(candidates[:, block], axis=0, return_inverse=True)
-            if len(rows) == len(candidates):  # all are distinct, and stay in their order
-                rows, of = candidates[:, block], np.arange(len(rows))
-            sides.append(Side(rows, of.reshape(-1), float(share), precision))
+            rows = np.ascontiguousarray(candidates[:, block])
+            known: dict[bytes, int] = {}
+            of = np.array([known.setdefault(row.tobytes(), len(known)) for row in rows], np.intp)
+            first = np.unique(of, return_index=True)[1]
+            sides.append(Side(rows[first], of, float(share), precision))
         return cls(shape, tuple(sides))
 
     @property
@@ -329,7 +330,7 @@ class Process:
         row = (self._kernel([number], self.setting.length)[0] - shared @ self._rows[:n]) / pivot
         self._lower[n, :n], self._lower[n, n] = shared, pivot
         self._rows[n] = row
-        self._explained += row * row
+        self._explained = self._explained + row * row
         self.count += 1
 
     def _move(self, room: int) -> None:
@@ -338,7 +339,6 @@ class Process:
         self._lower = np.zeros((room, room))
         self._rows = np.empty((room, rows.shape[1]), rows.dtype)
         self._lower[:n, :n], self._rows[:n] = lower[:n, :n], rows[:n]
-        self._explained = self._explained.copy()
 
     def copy(self) -> Process:
         """One that goes on alone."""
