@@ -332,6 +332,23 @@ def test_rates_are_learnt_with_the_weights() -> None:
     assert all(weight.grad is None for weight in encoder.parameters())
 
 
+def test_a_single_steep_episode_does_not_undo_what_was_learnt() -> None:
+    network = nn.Linear(4, 1).double()
+    steep = {7: 1e6}
+    number = iter(range(100))
+
+    def loss(scores: Tensor, values: Tensor) -> Tensor:
+        return squared_error(scores, values) * steep.get(next(number), 1.0)
+
+    features, _ = examples(100, 4, 0)
+    tasks = [(features, features.sum(dim=1))]
+    losses = meta_train(
+        lambda support: network, network.parameters(), tasks, episodes=100, rate=0.05, loss=loss
+    )
+    assert losses[7] > 1e5
+    assert np.mean(losses[-10:]) < 0.1 * np.mean(losses[:7])
+
+
 def test_tasks_that_cannot_be_learnt_from_are_refused_in_one_line() -> None:
     features, values = examples(20, 4, 0)
     spoilt = values.clone()
