@@ -16,7 +16,7 @@ import json
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -66,35 +66,19 @@ def fit(batches: Iterable[Any], exclude: Collection[str] = ()) -> Fitted:
     Raises:
         ConfigError: If no task has enough trials to learn from.
     """
-    kept: dict[Group, list[tuple[int, int, Mapping[str, Any]]]] = defaultdict(list)
-    counts: Counter[Group] = Counter()
-    serial = 0
+    groups: dict[Group, _Kept] = defaultdict(_Kept)
     for batch in batches:
         columns = {name: batch.column(name) for name in COLUMNS}
-        keys, tasks, spaces = (columns[n].to_pylist() for n in ("key", "task", "space"))
-        statuses = columns["status"].to_pylist()
-        for at, (key, task, space, status) in enumerate(
-            zip(keys, tasks, spaces, statuses, strict=True)
-        ):
-            if task in exclude or status not in (*JUDGED, *WORST):
-                continue
-            counts[task, space] += 1
-            serial += 1
-            place = -zlib.crc32(key.encode())
-            heap = kept[task, space]
-            if len(heap) < KEPT:
-                row = {name: column[at].as_py() for name, column in columns.items()}
-                heapq.heappush(heap, (place, serial, row))
-            elif place > heap[0][0]:
-                row = {name: column[at].as_py() for name, column in columns.items()}
-                heapq.heapreplace(heap, (place, serial, row))
+        keys, tasks, spaces, statuses = (
+            columns[name].to_pylist() for name in ("key", "task", "space", "status")
+        )
+        for at, (key, *group) in enumerate(zip(keys, tasks, spaces, strict=True)):
+            if group[0] not in exclude and statuses[at] in (*JUDGED, *WORST):
+                groups[group[0], group[1]].take(key, columns, at)
     sources: list[Source] = []
     left_out: list[str] = []
-    for group in sorted(kept):
-        rows = [
-            row for _, _, row in sorted(kept[group], key=lambda each: (-each[0], each[2]["key"]))
-        ]
-        found = _source(rows, counts[group])
+    for group in sorted(groups):
+        found = _source(groups[group].rows, groups[group].count)
         if isinstance(found, Source):
             sources.append(found)
         else:
@@ -103,6 +87,32 @@ def fit(batches: Iterable[Any], exclude: Collection[str] = ()) -> Fitted:
         reasons = "; ".join(left_out) or "there are no finished trials"
         raise ConfigError(f"no prior can be learnt: {reasons}")
     return Fitted(Prior(tuple(sources)), tuple(left_out))
+
+
+@dataclass
+class _Kept:
+    """The rows of a task and space whose keys have the least hashes, and how many there were."""
+
+    count: int = 0
+    heap: list[tuple[tuple[int, str], int, Mapping[str, Any]]] = field(default_factory=list)
+
+    def take(self, key: str, columns: Mapping[str, Any], at: int) -> None:
+        """Count a row, and keep it while it is one of those."""
+        self.count += 1
+        place = -zlib.crc32(key.encode()), key
+        if len(self.heap) < KEPT:
+            push = heapq.heappush
+        elif place > self.heap[0][0]:
+            push = heapq.heapreplace
+        else:
+            return
+        row = {name: column[at].as_py() for name, column in columns.items()}
+        push(self.heap, (place, self.count, row))
+
+    @property
+    def rows(self) -> list[Mapping[str, Any]]:
+        """By their hashes."""
+        return [row for _, _, row in sorted(self.heap, key=lambda each: each[0], reverse=True)]
 
 
 def _source(rows: list[Mapping[str, Any]], count: int) -> Source | str:
