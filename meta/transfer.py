@@ -3,11 +3,12 @@
 The new task is a weighted sum of what the past ones expect, and a Gaussian process on the
 architectures' structure for the rest:
 
-    y = M b + g + e,   b ~ N(1 / S, t^2 / S),   g ~ GP(0, v k),   e ~ N(0, s).
+    y = M b + g + e,   b ~ N(a / S, t^2 / S),   g ~ GP(0, v k),   e ~ N(0, s),   a = 1 or -1.
 
 The weights b are free in sign: a past task that orders architectures the other way round is
-as good a source as one that agrees, once a few results have shown the sign. Length-scale of
-k, and t, v and s are averaged over a grid by their evidence. Beside it stands the evidence
+as good a source as one that agrees, once a few results have shown the sign, and that all of
+them do is a case of its own, a = -1. Length-scale of k, and a, t, v and s are averaged over a
+grid by their evidence. Beside it stands the evidence
 of no transfer: the same process alone, on the new task's own results.
 
 A search that starts from the past sees only good architectures, so what "good" means is
@@ -32,6 +33,7 @@ from scipy.special import logsumexp
 from metanas.models.gp import Kernel, log_expected_improvement
 
 Array = npt.NDArray[np.float64]
+Numbers = npt.NDArray[np.intp]
 
 LENGTHS = (1.3, 3.0)
 SPREADS = (0.1, 0.3, 1.0)
@@ -41,6 +43,10 @@ SIGNALS = (0.03, 0.1, 0.3, 1.0)
 NOISES = (0.01, 0.03, 0.1, 0.3)
 USUAL_SPREAD, USUAL_SIGNAL, USUAL_NOISE = 0.3, 0.1, 0.06
 """The medians of their log-normal priors, of spread e each."""
+SIGNS = (1, -1)
+"""a."""
+TURNED = -3.0
+"""The logarithm of the prior odds of a = -1."""
 COLD_SIGNALS, COLD_NOISES = (0.3, 0.8), (0.03, 0.1, 0.3, 1.0)
 """The same without transfer; the noise is a share of the signal there."""
 KEPT = 3
@@ -75,6 +81,7 @@ class Belief:
 
 @dataclass(frozen=True)
 class _Setting:
+    sign: int
     length: float
     spread: float
     signal: float
@@ -84,9 +91,9 @@ class _Setting:
 def believe(
     kernel: Kernel,
     means: Array,
-    observed: npt.NDArray[np.intp],
+    observed: Numbers,
     y: Array,
-    busy: npt.NDArray[np.intp],
+    busy: Numbers,
 ) -> Belief:
     """Weigh the past by the results so far.
 
@@ -98,32 +105,33 @@ def believe(
         busy: Numbers of candidates whose result is awaited: counted as what is expected.
     """
     middle = means.mean(axis=1)
+    middle = middle - middle[observed].mean()
     width = max(float(middle[observed].std()), NARROWEST)
-    scaled = y * width + middle[observed].mean()
-    rest = scaled - middle[observed]
-    settings, evidence = _evidences(kernel, means[observed], observed, rest)
-    likeliest = np.argsort(-evidence)[:KEPT]
+    scaled = y * width
+    settings, evidence = _evidences(kernel, means[observed], observed, middle[observed], scaled)
+    likeliest = np.argsort(-evidence, kind="stable")[:KEPT]
     shares = np.exp(evidence[likeliest] - logsumexp(evidence[likeliest]))
     gains, expected, weights = [], np.zeros(len(middle)), np.zeros(means.shape[1])
     for at, share in zip(likeliest, shares, strict=True):
+        base = settings[at].sign * middle
+        rest = scaled - base[observed]
         mean, deviation, b = _predict(kernel, means, observed, rest, busy, settings[at])
-        gains.append(
-            np.log(share) + log_expected_improvement(middle + mean, deviation, float(scaled.max()))
-        )
-        expected += share * (middle + mean)
+        gain = log_expected_improvement(base + mean, deviation, float(scaled.max()))
+        gains.append(np.log(share) + gain)
+        expected += share * (base + mean)
         weights += share * b
-    with_past = logsumexp(evidence) - np.log(len(evidence))
+    with_past = logsumexp(evidence) - np.log(len(evidence) / 2)
     without = _cold_evidence(kernel, observed, y) - len(y) * np.log(width)
     return Belief(
         np.asarray(logsumexp(gains, axis=0)) - np.log(width),
-        (expected - middle[observed].mean()) / width,
+        expected / width,
         float(with_past - without),
         weights,
     )
 
 
 def _evidences(
-    kernel: Kernel, means: Array, observed: npt.NDArray[np.intp], rest: Array
+    kernel: Kernel, means: Array, observed: Numbers, middle: Array, scaled: Array
 ) -> tuple[list[_Setting], Array]:
     """The logarithm of the evidence of every setting, priors included, up to a constant.
 
@@ -131,40 +139,42 @@ def _evidences(
     """
     settings: list[_Setting] = []
     found: list[float] = []
+    rests = np.stack([scaled - sign * middle for sign in SIGNS], axis=1)
     for length in LENGTHS:
         values, vectors = eigh(kernel.among(observed, length))
-        r, u = vectors.T @ rest, vectors.T @ means
+        r, u = vectors.T @ rests, vectors.T @ means
         for signal, noise in itertools.product(SIGNALS, NOISES):
             spectrum = signal * np.maximum(values, 0.0) + noise
             inner = u.T @ (u / spectrum[:, None])
-            pull = u.T @ (r / spectrum)
-            base = -0.5 * (np.log(spectrum).sum() + (r * r / spectrum).sum())
+            pulls = u.T @ (r / spectrum[:, None])
+            base = -0.5 * (np.log(spectrum).sum() + (r * r / spectrum[:, None]).sum(axis=0))
             base -= 0.5 * np.log(signal / USUAL_SIGNAL) ** 2
             base -= 0.5 * np.log(noise / USUAL_NOISE) ** 2
             for spread in SPREADS:
                 share = spread**2 / means.shape[1]
                 core = np.eye(len(inner)) + share * inner
-                gain = share * float(pull @ np.linalg.solve(core, pull))
-                _, determinant = np.linalg.slogdet(core)
+                gains = share * (pulls * np.linalg.solve(core, pulls)).sum(axis=0)
                 prior = -0.5 * np.log(spread / USUAL_SPREAD) ** 2
-                settings.append(_Setting(length, spread, signal, noise))
-                found.append(float(base + 0.5 * gain - 0.5 * determinant + prior))
+                both = base + 0.5 * (gains - np.linalg.slogdet(core)[1]) + prior
+                settings += [_Setting(sign, length, spread, signal, noise) for sign in SIGNS]
+                found += [float(both[0]), float(both[1]) + TURNED]
     return settings, np.array(found)
 
 
 def _predict(
     kernel: Kernel,
     means: Array,
-    observed: npt.NDArray[np.intp],
+    observed: Numbers,
     rest: Array,
-    busy: npt.NDArray[np.intp],
+    busy: Numbers,
     setting: _Setting,
 ) -> tuple[Array, Array, Array]:
     """Mean and deviation of what would be measured less the mean of the past, and b."""
     share = setting.spread**2 / means.shape[1]
 
-    def across(numbers: npt.NDArray[np.intp]) -> Array:
-        return setting.signal * kernel(numbers, setting.length) + share * means[numbers] @ means.T
+    def across(numbers: Numbers) -> Array:
+        alike = setting.signal * kernel(numbers, setting.length)
+        return np.asarray(alike + share * means[numbers] @ means.T)
 
     covariance = across(observed)
     lower = cholesky(covariance[:, observed] + setting.noise * np.eye(len(rest)), lower=True)
@@ -172,7 +182,7 @@ def _predict(
     shift = solve_triangular(lower, rest, lower=True)
     mean = shift @ white
     pulls = solve_triangular(lower, shift, lower=True, trans=1)
-    b = 1.0 / means.shape[1] + share * (means[observed].T @ pulls)
+    b = setting.sign / means.shape[1] + share * (means[observed].T @ pulls)
     variance = setting.signal + share * (means * means).sum(axis=1)
     if len(busy):
         numbers = np.concatenate([observed, busy])
@@ -183,7 +193,7 @@ def _predict(
     return mean, np.sqrt(variance + setting.noise), b
 
 
-def _cold_evidence(kernel: Kernel, observed: npt.NDArray[np.intp], y: Array) -> float:
+def _cold_evidence(kernel: Kernel, observed: Numbers, y: Array) -> float:
     """The logarithm of the mean evidence of results in normal scores, without transfer."""
     found = []
     for length in LENGTHS:

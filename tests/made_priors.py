@@ -1,92 +1,71 @@
-"""Priors and rows of experience that tests make."""
+"""Priors that tests make: past tasks whose results are known to be like, or unlike, a new one's."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from metanas.core.space import Choice, Space, sample
-from metanas.meta.prior import Prior, Source
+from metanas.core.objective import Objective
+from metanas.core.space import Architecture, Space, sample
+from metanas.meta.prior import Expectations, Prior, Source
 from metanas.models.copula import normal_scores
-from metanas.stores import _experience_manifest as manifests
-from metanas.stores._experience_parts import Writer
-from metanas.stores.experience import row_of
 
-CHOICES = (
-    Choice("depth", (1, 2, 3, 4), ordered=True),
-    Choice("width", (8, 16, 32, 64), ordered=True),
-    Choice("block", ("plain", "residual", "separable")),
-)
-SPACE = Space("made", CHOICES, lambda *_: None)  # type: ignore[arg-type, return-value]
+ACCURACY = Objective("accuracy", "", "max")
+Judge = Callable[[Architecture], float]
 
 
-def goodness(values: Mapping[str, Any]) -> float:
-    """Deeper and wider is better, and so is a residual block."""
-    return values["depth"] + values["width"] / 32 + 2.0 * (values["block"] == "residual")
-
-
-def source(task: str, count: int = 30, seed: int = 0, **changed: Any) -> Source:
-    """A task that has so many trials in the space `made`."""
+def source(
+    space: Space,
+    judge: Judge,
+    *,
+    task: str = "past",
+    trials: int = 60,
+    seed: int = 0,
+    objective: Objective = ACCURACY,
+    labels: str = "true",
+) -> Source:
+    """A past task on which `judge` said how good an architecture was, larger is better."""
     rng = np.random.default_rng(seed)
-    values = tuple(dict(sample(SPACE, rng).values) for _ in range(count))
-    facts: dict[str, Any] = {
-        "task": task,
-        "kind": "classification",
-        "space": "made",
-        "objective": "accuracy",
-        "goal": "max",
-        "architectures": values,
-        "scores": normal_scores([goodness(each) for each in values]),
-        "trials": count,
-    }
-    return Source(**{**facts, **changed})
+    drawn = [sample(space, rng) for _ in range(trials)]
+    scores = normal_scores([judge(each) for each in drawn])
+    if labels == "negated":
+        scores = -scores
+    elif labels == "shuffled":
+        scores = rng.permutation(scores)
+    return Source(
+        task=task,
+        kind="made",
+        space=space.name,
+        objective=objective.name,
+        goal=objective.goal,
+        architectures=tuple(dict(each.values) for each in drawn),
+        scores=scores,
+        trials=trials,
+    )
 
 
-def prior(*tasks: str, count: int = 30) -> Prior:
-    """Of some tasks that agree."""
-    return Prior(tuple(source(task, count, seed) for seed, task in enumerate(tasks)))
-
-
-def rows_of(
-    task: str, values: Sequence[Mapping[str, Any]], accuracies: Sequence[float], **changed: Any
-) -> list[dict[str, Any]]:
-    """Rows of experience, as finished trials leave them."""
-    return [
-        row_of(
-            {
-                "key": f"{task}/{number}",
-                "origin": "import:made",
-                "tracking": "home",
-                "run_id": f"{task}-{number}",
-                "task": task,
-                "kind": "classification",
-                "space": "made",
-                "architecture": json.dumps(dict(each)),
-                "status": "completed",
-                "metrics": {"accuracy": float(accuracy)},
-                "curve": [],
-                "objective": "accuracy",
-                "goal": "max",
-                "epochs": 1,
-                "time_s": 0.0,
-                **changed,
-            }
-        )
-        for number, (each, accuracy) in enumerate(zip(values, accuracies, strict=True))
+def expectations(space: Space, judges: Sequence[Judge], **options: object) -> Expectations:
+    """What past tasks, one a judge, expect in a space."""
+    made = [
+        source(space, judge, task=f"past{at}", seed=at, **options)  # type: ignore[arg-type]
+        for at, judge in enumerate(judges)
     ]
+    found = Prior(tuple(made), "made").on(space, ACCURACY)
+    assert not isinstance(found, str), found
+    return found
 
 
-def store(home: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Put rows into the experience of a home folder."""
-    folder = home / manifests.FOLDER
-    folder.mkdir(exist_ok=True)
-    before = manifests.read_manifest(folder)
-    assert before is not None
-    writer = Writer(folder, before)
-    for row in rows:
-        writer.add(row)
-    writer.commit((), before.servers)
+def added(seed: int, options: int = 10, choices: int = 32) -> Judge:
+    """A landscape to which each option of each choice adds its part."""
+    parts = np.random.default_rng(seed).normal(size=(choices, options))
+
+    def judge(architecture: Architecture) -> float:
+        return float(
+            sum(
+                parts[at, choice.index(architecture.values[choice.name])]
+                for at, choice in enumerate(architecture.space.choices)
+            )
+        )
+
+    return judge

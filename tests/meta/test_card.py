@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from made_priors import CHOICES, SPACE, prior, source
+from made_experience import CHOICES, SPACE, prior, source
 from metanas.core.space import Space
 from metanas.meta.card import card_of, in_words, spearman, stand_in
 from metanas.meta.prior import Prior

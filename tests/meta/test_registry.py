@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from made_priors import prior
+from made_experience import prior
 from metanas.core.errors import ConfigError, HomeError, PriorError
 from metanas.meta import saved
 from metanas.meta.registry import CURRENT, PLACE, Registry, parse

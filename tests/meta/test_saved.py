@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from made_priors import prior, source
+from made_experience import prior, source
 from metanas.core.errors import PriorError
 from metanas.meta import saved
 

@@ -43,7 +43,7 @@ from metanas.cli._options import config_option, home_option, json_option, pair, 
     default="none",
     show_default=True,
     metavar="none|auto|NAME[@VERSION]",
-    help="What finished searches teach; auto brings it up to date. For strategy surrogate.",
+    help="What finished searches teach; auto brings it up to date.",
 )
 @click.option("--seed", default=0, show_default=True, help="Decides all randomness.")
 @click.option("--name", default="", help="Of the search. [default: derived, unique]")

@@ -20,11 +20,13 @@ Fresh = Callable[[Architecture], bool]
 
 DRAWS = 20
 """Of so many the half of which least is expected, a contrast is chosen from."""
-DRAWN, STEPS = 500, 20
+LARGE, STEPS = 500, 20
 """In a space too large to list: first draws, and steps from the best one to a better neighbour."""
 UNIFORM, TEMPERATURE, TICKETS = 0.25, 0.25, 64
 """Of a draw from a prior: how often it is uniform all the same, how far below the best of
 so many draws is still likely, in normal scores."""
+DRAWN = "drawn from what past tasks expect"
+"""The reason of a draw from a prior."""
 
 
 def expected(prior: Prior, architectures: Sequence[Architecture]) -> npt.NDArray[np.float64]:
@@ -45,7 +47,7 @@ def best_expected(
             if free:
                 return free[int(rng.integers(len(free)))]
         return None
-    drawn = [each for each in (sample(space, rng) for _ in range(DRAWN)) if fresh(each)]
+    drawn = [each for each in (sample(space, rng) for _ in range(LARGE)) if fresh(each)]
     if not drawn:
         return None
     values = expected(prior, drawn)
@@ -78,13 +80,21 @@ def contrast(
     return least[int(gaps.argmax())]
 
 
-def draw(space: Space, prior: Prior, rng: np.random.Generator) -> Architecture:
+def draw(
+    space: Space, prior: Prior, fresh: Fresh, rng: np.random.Generator
+) -> tuple[Architecture, bool]:
     """A draw from p0, proportional to exp(expectation / temperature), mixed with uniform ones.
 
     So no option is lost, however little past tasks think of it.
+
+    Returns:
+        The architecture, which is fresh unless nothing that was drawn is; and whether it is
+        one of the uniform ones.
     """
-    if rng.random() < UNIFORM:
-        return sample(space, rng)
+    uniform = bool(rng.random() < UNIFORM)
     drawn = [sample(space, rng) for _ in range(TICKETS)]
-    keys = expected(prior, drawn) / TEMPERATURE + rng.gumbel(size=TICKETS)
-    return drawn[int(keys.argmax())]
+    free = [each for each in drawn if fresh(each)] or drawn
+    if uniform:
+        return free[0], uniform
+    keys = expected(prior, free) / TEMPERATURE + rng.gumbel(size=len(free))
+    return free[int(keys.argmax())], uniform

@@ -9,12 +9,14 @@ A run is one descent: random draws, then neighbours of the best of them, until n
 better. A run never looks at the trials of another one. Which run a trial belongs to
 travels in its proposal's notes. While the last neighbours of a run are being evaluated,
 draws for the next run are proposed, so that nothing waits. A trial that ends late can
-reopen a run that was over: the earliest open run goes on first.
+reopen a run that was over: the earliest open run goes on first. Draws are uniform, or from
+what past tasks expect, where there is a prior.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +25,7 @@ from metanas.core.objective import cost
 from metanas.core.protocols import Context
 from metanas.core.space import Architecture, neighbours, sample
 from metanas.core.trial import Proposal, Trial
+from metanas.strategies._start import DRAWN, draw
 
 TRIES = 50
 """How often a network is drawn again before one that was seen is proposed."""
@@ -39,6 +42,8 @@ class Local:
         ConfigError: If there are none, or several objectives.
     """
 
+    takes_prior = True
+
     def __init__(self, context: Context, *, initial: int = 5) -> None:
         if len(context.objectives) > 1:
             names = ", ".join(objective.name for objective in context.objectives)
@@ -49,6 +54,8 @@ class Local:
             raise ConfigError(f"local's initial is {initial}, expected at least 1")
         self._context = context
         self._initial = initial
+        self._how = "random" if context.prior is None else DRAWN
+        self._first = "random start" if context.prior is None else f"start, {DRAWN}"
         self._seen: set[str] = set()
         self._centres: dict[int, Trial] = {}
         self._open: dict[int, dict[str, Architecture]] = {}
@@ -60,16 +67,18 @@ class Local:
         running = {proposal.architecture.id for proposal in pending}
         current = min(self._open, default=None)
         if number < self._initial:
-            return self._draw(number, rng, running, 0, "random start")
+            return self._draw(number, rng, running, 0, self._first)
         if current is None:
             return self._draw(number, rng, running, self._latest_over + 1, self._why_restart())
         centre = self._centres[current].number
         left = [near for key, near in self._open[current].items() if key not in running]
         if not left:
-            reason = f"random, while the last neighbours of trial {centre} run"
+            reason = f"{self._how}, while the last neighbours of trial {centre} run"
             return self._draw(number, rng, running, max(current, self._latest_over) + 1, reason)
         architecture = left[rng.integers(len(left))]
-        return self._proposal(number, architecture, current, f"neighbour of trial {centre}")
+        return self._proposal(
+            number, architecture, {"run": current}, f"neighbour of trial {centre}"
+        )
 
     def tell(self, trial: Trial) -> None:
         """One neighbour less; the trial is its run's centre if it is better than all before it."""
@@ -93,22 +102,31 @@ class Local:
 
     def _why_restart(self) -> str:
         if self._latest_over < 0:
-            return "random start"
+            return self._first
         centre = self._centres[self._latest_over].number
-        return f"restart: no neighbour of trial {centre} is better"
+        how = "" if self._context.prior is None else f", {self._how}"
+        return f"restart: no neighbour of trial {centre} is better{how}"
 
     def _draw(
         self, number: int, rng: np.random.Generator, running: set[str], run: int, reason: str
     ) -> Proposal:
+        space, prior = self._context.space, self._context.prior
+        notes: dict[str, Any] = {"run": run}
+        if prior is not None:
+            seen = self._seen | running
+            architecture, uniform = draw(space, prior, lambda each: each.id not in seen, rng)
+            notes["prior"] = {"uniform": uniform}
+            return self._proposal(number, architecture, notes, reason)
         for _ in range(TRIES):
-            architecture = sample(self._context.space, rng)
+            architecture = sample(space, rng)
             if architecture.id not in self._seen and architecture.id not in running:
                 break
-        return self._proposal(number, architecture, run, reason)
+        return self._proposal(number, architecture, notes, reason)
 
-    def _proposal(self, number: int, architecture: Architecture, run: int, reason: str) -> Proposal:
-        epochs = self._context.epochs
-        return Proposal(number, architecture, epochs, notes={"run": run}, reason=reason)
+    def _proposal(
+        self, number: int, architecture: Architecture, notes: Mapping[str, Any], reason: str
+    ) -> Proposal:
+        return Proposal(number, architecture, self._context.epochs, notes=notes, reason=reason)
 
 
 STRATEGY = Local

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from helpers import journal
-from made_priors import CHOICES, SPACE, goodness, rows_of, store
+from made_experience import CHOICES, SPACE, goodness, rows_of, store
 from made_tables import described, write
 from metanas.api import record, resume, search, show
 from metanas.api.config import SearchConfig
@@ -275,8 +275,8 @@ def test_wrong_usage_is_refused(home: Path, starting: Starting) -> None:
         ({"prior": "metanas-pior"}, "no prior 'metanas-pior'; did you mean 'metanas-prior'"),
         ({"prior": "a@b@c"}, "prior 'a@b@c' is no NAME or NAME@VERSION"),
         (
-            {"prior": "metanas-prior", "strategy": "evolution"},
-            "--prior is 'metanas-prior', and strategy 'evolution' takes no prior",
+            {"prior": "metanas-prior", "strategy": "random"},
+            "--prior is 'metanas-prior', and strategy 'random' takes no prior",
         ),
     ):
         with pytest.raises(ConfigError, match=said):
