@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit
+from scipy.special import log_expit
 
 from metanas.core.protocols import Prior
 from metanas.core.trial import Trial
@@ -52,19 +52,20 @@ class Mixed:
     def notes(self) -> dict[str, Any]:
         """For the journal."""
         weights = {task: round(weight, 4) for task, weight in self.weights.items()}
-        return {"prior": {"share": round(self.share, 4), "weights": weights}}
+        note = {"share": round(self.share, 4), "weights": weights, "turned": self.turned}
+        return {"prior": note}
 
     @property
     def reason(self) -> str:
         """In words."""
         told = ", ".join(f"{task} {weight:+.2f}" for task, weight in self.weights.items())
-        return f"past tasks have a share of {self.share:.2f} ({told})"
+        turned = "; negative transfer detected: their order is turned" if self.turned else ""
+        return f"past tasks have a share of {self.share:.2f} ({told}){turned}"
 
 
 def misled(trial: Trial) -> bool:
-    """Whether a trial was proposed with past tasks turned, or let go."""
-    note = trial.proposal.notes.get("prior", {})
-    return bool(note.get("turned") or note.get("let_go"))
+    """Whether a trial was proposed with past tasks turned."""
+    return bool(trial.proposal.notes.get("prior", {}).get("turned"))
 
 
 def mix(
@@ -88,9 +89,8 @@ def mix(
         log_gain: What the search's own results promise, ``[m]``.
     """
     belief = believe(kernel, means, observed, y, busy)
-    share = min(float(expit(belief.odds)), 1.0 - FLOOR)
+    log_share = min(float(log_expit(belief.odds)), float(np.log1p(-FLOOR)))
+    share = float(np.exp(log_share))
     weights = dict(zip(prior.sources, map(float, belief.weights), strict=True))
-    if share < 1e-12:
-        return Mixed(log_gain, 0.0, weights)
-    both = np.logaddexp(np.log(share) + belief.log_gain, np.log1p(-share) + log_gain)
+    both = np.logaddexp(log_share + belief.log_gain, np.log1p(-share) + log_gain)
     return Mixed(both, share, weights)

@@ -102,19 +102,7 @@ def learn(names: Sequence[str], features: Matrix, of: Numbers, scores: Matrix) -
         scores: ``[n]``, how good each was, normal scores within its task, larger is better.
     """
     few = np.unique(np.linspace(0, len(of) - 1, min(len(of), MOST_FOR_SETTINGS)).astype(np.intp))
-    settings = max(
-        (
-            _evidence(kernel * _alike(of[few], of[few], correlation), scores[few])
-            + (depth, correlation)
-            for depth, kernel in (
-                (depth, arc_cosine(features[few], features[few], depth, BIAS) / (1 + BIAS))
-                for depth in DEPTHS
-            )
-            for correlation in (CORRELATIONS if len(names) > 1 else CORRELATIONS[-1:])
-        ),
-        key=lambda found: found[0],
-    )
-    _, noise, depth, correlation = settings
+    depth, correlation, noise = _settings(features[few], of[few], scores[few], len(names))
     kernel = arc_cosine(features, features, depth, BIAS) / (1 + BIAS)
     inverse = np.linalg.inv(kernel * _alike(of, of, correlation) + noise * np.eye(len(of)))
     pulls = inverse @ scores
@@ -125,6 +113,19 @@ def learn(names: Sequence[str], features: Matrix, of: Numbers, scores: Matrix) -
     return Sources(
         tuple(names), features, of, Settings(depth, correlation, noise), pulls, predicted
     )
+
+
+def _settings(
+    features: Matrix, of: Numbers, scores: Matrix, tasks: int
+) -> tuple[int, float, float]:
+    """Depth, correlation and noise of the largest evidence."""
+    found: list[tuple[float, int, float, float]] = []
+    for depth in DEPTHS:
+        kernel = arc_cosine(features, features, depth, BIAS) / (1 + BIAS)
+        for correlation in CORRELATIONS if tasks > 1 else CORRELATIONS[-1:]:
+            evidence, noise = _evidence(kernel * _alike(of, of, correlation), scores)
+            found.append((evidence, depth, correlation, noise))
+    return max(found, key=lambda each: each[0])[1:]
 
 
 def _evidence(covariance: Matrix, scores: Matrix) -> tuple[float, float]:

@@ -170,6 +170,7 @@ def _scale(space: Space) -> _Scale:
 
 def raw(space: Space, architectures: Sequence[Architecture]) -> Matrix:
     """Features before they are standardised, ``[n, d]`` with the same columns for all."""
+    rows: Sequence[Sequence[float] | Matrix]
     if space.graph is None:
         rows = [_of_choices(space, architecture) for architecture in architectures]
     else:
@@ -310,7 +311,7 @@ def _numbers(graph: Graph) -> list[float]:
     ]
 
 
-def _of_choices(space: Space, architecture: Architecture) -> list[float]:
+def _of_choices(space: Space, architecture: Architecture) -> Matrix:
     """Places of the ordered choices, then one column an option: an order may mislead.
 
     Choices without effect, where the canonical form leaves them out, are in the middle.
@@ -320,15 +321,21 @@ def _of_choices(space: Space, architecture: Architecture) -> list[float]:
     if isinstance(form, Mapping) and form.keys() <= architecture.values.keys():
         absent = architecture.values.keys() - form.keys()
     placed: list[float] = []
-    chosen: list[float] = []
+    chosen: list[int] = []
+    options = 0
     for choice in space.choices:
         position = choice.index(architecture.values[choice.name])
         there = choice.name not in absent
         places = _places(choice)
         if places is not None:
             placed.append(places[position] if there else 0.5)
-        chosen.extend(float(there and other == position) for other in range(len(choice.options)))
-    return [*placed, *chosen]
+        if there:
+            chosen.append(options + position)
+        options += len(choice.options)
+    row = np.zeros(len(placed) + options)
+    row[: len(placed)] = placed
+    row[len(placed) + np.array(chosen, dtype=np.intp)] = 1.0
+    return row
 
 
 @lru_cache(maxsize=1_024)

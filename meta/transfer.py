@@ -173,7 +173,8 @@ def _predict(
     share = setting.spread**2 / means.shape[1]
 
     def across(numbers: Numbers) -> Array:
-        return setting.signal * kernel(numbers, setting.length) + share * means[numbers] @ means.T
+        alike = setting.signal * kernel(numbers, setting.length)
+        return np.asarray(alike + share * means[numbers] @ means.T)
 
     covariance = across(observed)
     lower = cholesky(covariance[:, observed] + setting.noise * np.eye(len(rest)), lower=True)

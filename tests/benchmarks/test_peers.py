@@ -18,6 +18,7 @@ from made_tables import described, small, write
 
 FOLDER = Path(__file__).parent / "peers"
 sys.path.insert(0, str(FOLDER))
+import judge  # noqa: E402
 import peers  # noqa: E402
 import run  # noqa: E402
 
@@ -79,7 +80,9 @@ def test_ours_are_judged_as_metanas_bench_judges_them(table: Path, tmp_path: Pat
     bench = json.loads(done.stdout)["strategies"]["random"]
     del bench["seconds_per_suggestion"], bench["test_of_pick"]
     assert {key: found["random"][key] for key in bench} == bench
-    assert found["plain-random"]["less_ours"].keys() == set(run.FIGURES)
+    less = found["plain-random"]["less"]["random"]
+    assert less.keys() == {"seeds", *judge.FIGURES}
+    assert less["seeds"] == 3
 
 
 @pytest.mark.slow
@@ -96,6 +99,36 @@ def test_a_peer_that_fails_is_told_with_its_error(table: Path, tmp_path: Path) -
     found = records(done)
     assert "syne_tune" in found["syne-tune-rea"]["error"]
     assert found["plain-random"]["seeds"] == [0, 1, 2]
+
+
+def test_rows_from_another_machine_are_compared_without_the_peers(
+    table: Path, tmp_path: Path
+) -> None:
+    brought, rows = tmp_path / "brought.jsonl", list(range(6))
+    of = {"table": "small", "target": "t", "measure": "t.score_pct", "trials": 6}
+    line = {"peer": "optuna-gp", "version": run._pins()["optuna"], "rows": rows}
+    lines = [{**of, **line, "seed": seed, "seconds_per_suggestion": 0.1} for seed in (0, 2)]
+    lines.append({**lines[0], "target": "u", "seed": 1})
+    brought.write_text("".join(json.dumps(each) + "\n" for each in lines))
+    kept = brought.read_text()
+    done = compare(table, "--merge", str(brought), "--env", str(tmp_path / "none"))
+    assert done.returncode == 0, done.stderr
+    assert brought.read_text() == kept
+    assert not (tmp_path / "none").exists()
+    found = records(done)
+    assert found["random"]["seeds"] == [0, 1, 2]
+    assert found["optuna-gp"]["seeds"] == [0, 2]
+    assert found["optuna-gp"]["less"]["random"]["seeds"] == 2
+    assert found["optuna-tpe"]["error"] == "no rows"
+    shown = [row.split() for row in done.stdout.splitlines()]
+    assert ["less", "random", "pairs", *" ".join(judge.FIGURES).split()] in shown
+    assert any(row[:2] == ["optuna-gp", "2"] and "±" in row for row in shown)
+
+
+def test_a_file_to_merge_that_is_not_there_is_told(table: Path) -> None:
+    done = compare(table, "--merge", "away.jsonl")
+    assert done.returncode == 2
+    assert "--merge away.jsonl: no such file" in done.stderr
 
 
 def test_peers_lose_what_a_measure_is_worth_by_its_goal(table: Path, tmp_path: Path) -> None:
@@ -130,7 +163,7 @@ def test_a_peer_is_sent_the_loss_of_each_row_that_it_proposed(
 def test_differences_are_paired_over_the_seeds_that_both_have() -> None:
     ours = {seed: np.full(3, float(seed)) for seed in range(5)}
     theirs = {seed: np.full(3, 2.0 * seed) for seed in (1, 3, 7)}
-    mean, error = run.compared(ours, theirs)[0]
+    mean, error = judge.compared(ours, theirs)[0]
     assert (mean, error) == (2.0, 1.0)
 
 

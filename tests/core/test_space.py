@@ -42,6 +42,12 @@ def test_one_and_one_point_nought_and_true_are_three_options() -> None:
     assert [choice.index(value) for value in (1, 1.0, True)] == [0, 1, 2]
 
 
+def test_what_is_no_option_has_no_position() -> None:
+    for value in (2, 1.5, "1", False):
+        with pytest.raises(ValueError):
+            Choice("odd", (1, 1.0, True)).index(value)
+
+
 def test_a_space_refuses_no_choices_and_two_of_one_name() -> None:
     with pytest.raises(SpaceError, match="has no choices"):
         Space("empty", (), build)

@@ -109,6 +109,51 @@ def test_a_copy_leaves_the_original_alone() -> None:
     assert all(np.array_equal(one, other) for one, other in zip(before, after, strict=True))
 
 
+def test_single_precision_changes_digits_that_do_not_matter() -> None:
+    rng = np.random.default_rng(2)
+    candidates = rng.normal(size=(900, 5))
+    observed = [*rng.integers(900, size=300), 7, 7]
+    halves = (slice(0, 2), slice(2, 5))
+    for noise in (1e-3, 0.3):
+        y = np.sin(candidates[observed, 0]) + np.sqrt(noise) * rng.normal(size=len(observed))
+        found = []
+        for precision in (np.float64, np.float32):
+            kernel = Kernel.of(matern52, candidates, halves, (1, 2), precision)
+            process = Process(kernel, Setting(3.0, noise), observed[:250])
+            for number in observed[250:]:
+                process.add(number)
+            found.append((process.predict(y), settings(kernel, observed, y)))
+        (double, learnt), (single, same) = found
+        deviation = np.sqrt(double[1] + noise)
+        assert np.abs(single[0] - double[0]).max() < 0.02 * deviation.min()
+        np.testing.assert_allclose(np.sqrt(single[1] + noise), deviation, rtol=1e-3)
+        assert all(each.dtype == np.float64 for each in single)
+        assert learnt == same
+
+
+def test_correlations_are_the_same_however_many_are_asked_for_at_once(monkeypatch) -> None:
+    candidates = np.random.default_rng(3).integers(3, size=(60, 4)).astype(float)
+    for blocks in ((slice(0, 1), slice(1, 4)), (slice(0, 4),)):
+        kernel = Kernel.of(matern52, candidates, blocks)
+        numbers = [5, 9, 5, 0, 59, 30, 2]
+        whole = kernel(numbers, 1.1)
+        monkeypatch.setattr("metanas.models.gp.SLICE", 120)
+        np.testing.assert_allclose(kernel(numbers, 1.1), whole, rtol=1e-12)
+        np.testing.assert_allclose([kernel([each], 1.1)[0] for each in numbers], whole, rtol=1e-12)
+        np.testing.assert_allclose(kernel.among(numbers, 1.1), whole[:, numbers], rtol=1e-12)
+        monkeypatch.undo()
+
+
+def test_scaled_it_has_another_variance_and_stays_as_it_is_when_the_original_goes_on() -> None:
+    process = Process(Kernel.of(rbf, C, WHOLE), SETTING, OBSERVED)
+    other = process.scaled(6.0)
+    (mean, variance), (same, threefold) = process.predict(Y), other.predict(Y)
+    np.testing.assert_array_equal(mean, same)
+    np.testing.assert_allclose(3 * variance, threefold)
+    process.add(1)
+    np.testing.assert_array_equal(other.predict(Y)[1], threefold)
+
+
 def test_leaving_one_out_is_predicting_it_from_the_others() -> None:
     correlation = Kernel.of(matern32, C, WHOLE).among(OBSERVED, 1.3)
     mean, variance, log_density = leave_one_out(correlation, Y, SETTING)

@@ -82,14 +82,36 @@ def test_it_keeps_the_laws_in_a_large_space() -> None:
     check_strategy(Surrogate, wide())
 
 
-def test_told_all_at_once_it_goes_on_as_the_one_that_was_told_one_by_one() -> None:
-    context = additive_context()
+LATENCY = Objective("latency_ms", "ms", "min")
+SEVERAL = {
+    "one": (ACCURACY,),
+    "two": (ACCURACY, LATENCY),
+    "limit": (ACCURACY, replace(LATENCY, limit=9.0)),
+    "two and limit": (ACCURACY, LATENCY, Objective("size", "M", "min", limit=5.0)),
+}
+
+
+@pytest.mark.parametrize("objectives", SEVERAL)
+def test_told_all_at_once_it_goes_on_as_the_one_that_was_told_one_by_one(objectives: str) -> None:
+    context = replace(additive_context(), objectives=SEVERAL[objectives])
     one = Surrogate(context)
-    trials = play(one, summed, 130)
-    other = Surrogate(context)
-    for trial in trials:
-        other.tell(trial)
-    assert other.ask(130, ()) == one.ask(130, ())
+    trials = play(one, lambda each: summed(each) | priced(each) | sized(each), 130)
+    for told in (60, 77, 130):
+        other, again = Surrogate(context), Surrogate(context)
+        for trial in trials[:told]:
+            other.tell(trial)
+            again.tell(trial)
+        again.ask(told + 1, ())
+        expected = trials[told].proposal if told < 130 else one.ask(130, ())
+        assert other.ask(told, ()) == expected
+        assert again.ask(told, ()) == expected
+        # The last digits too: they decide where two are as good.
+        busy = [trials[0].proposal]
+        assert other.ask(told, busy) == again.ask(told, busy)
+
+
+def sized(architecture: Architecture) -> dict[str, float]:
+    return {"size": float(sum(int(option) for option in architecture.key[:3]))}
 
 
 def test_no_network_is_proposed_twice_nor_while_it_runs() -> None:

@@ -14,7 +14,7 @@ import pytest
 from helpers import SHARED
 from made_tables import described, small, write
 from metanas.core.errors import DataError, InfeasibleError
-from metanas.core.space import Choice, check, neighbours, sample
+from metanas.core.space import Choice, check, mutate, neighbours, sample
 from metanas.spaces.cnn import SPACE as CNN
 from metanas.spaces.table import table as space_of
 from metanas.tables import TableTask, load, objective_of
@@ -118,6 +118,29 @@ def test_a_combination_without_a_row_is_no_member(tmp_path: Path) -> None:
         ("y", "1"): [("x", "1")],
         ("x", "2"): [("x", "1")],
     }
+
+
+@pytest.mark.parametrize(("options", "rows"), [(3, 30), (3, 70), (60, 90)])
+def test_rows_know_their_neighbours_as_asking_about_each_does(
+    tmp_path: Path, options: int, rows: int
+) -> None:
+    rng = np.random.default_rng(rows)
+    codes = rng.integers(options, size=(rows, 4))
+    codes[1::3] = codes[: len(codes[1::3])]  # some differ from another in one choice
+    codes[1::3, 2] = (codes[1::3, 2] + 1) % options
+    codes = np.unique(codes, axis=0)
+    columns: dict[str, Any] = {f"choice.c{at}": codes[:, at].astype(str) for at in range(4)}
+    columns["t.score_pct"] = np.where(rng.random(len(codes)) < 0.2, np.nan, 1.0)
+    about = described({f"c{at}": [str(option) for option in range(options)] for at in range(4)})
+    quick = space_of(path=str(write(tmp_path / "t.parquet", about, columns)), target="t")
+    asking = replace(quick, members=list(quick.members or ()))
+    assert any(neighbours(check(quick, values)) for values in quick.members or ())
+    for seed, values in enumerate(quick.members or ()):
+        one, other = check(quick, values), check(asking, values)
+        assert neighbours(one) == neighbours(other)
+        rngs = [np.random.default_rng(seed) for _ in range(2)]
+        assert mutate(one, rngs[0]) == mutate(other, rngs[1])
+        assert rngs[0].random() == rngs[1].random()
 
 
 def test_a_row_that_was_not_measured_is_no_member(tmp_path: Path) -> None:

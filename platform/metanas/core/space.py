@@ -15,8 +15,8 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -75,10 +75,23 @@ class Choice:
 
     def index(self, value: Value) -> int:
         """Position of `value` among the options; raises ValueError where it is none."""
-        for position, option in enumerate(self.options):
+        found = self.options.index(value)  # at once, and right unless 1, 1.0 or True is meant
+        for position, option in enumerate(self.options[found:], found):
             if _same(option, value):
                 return position
         raise ValueError(value)
+
+
+@runtime_checkable
+class Beside(Protocol):
+    """Listed members that know which of them differ in one choice."""
+
+    def beside(self, values: Values) -> npt.NDArray[np.bool_]:
+        """Whether each edit of a member gives another one.
+
+        Returns:
+            Array of shape ``[d]``: an edit for each option of each choice, in their order.
+        """
 
 
 @dataclass(frozen=True)
@@ -95,7 +108,8 @@ class Space:
             combination of values is a network of its own.
         allowed: Whether a combination of values is a member. Without it all are.
         members: All that `allowed` lets pass, where they can be listed: sampling then costs
-            the same however few they are.
+            the same however few they are. A list that has `beside`, see `Beside`, spares
+            mutations from asking `allowed` about every edit.
         graph: Gives the operations of an architecture and how they are joined, equal up to
             the numbering for architectures that are the same network. Strategies that learn
             describe an architecture by it, and without it by its choices.
@@ -221,22 +235,38 @@ def sample(space: Space, rng: np.random.Generator) -> Architecture:
     raise SpaceError(f"space '{space.name}' allowed none of {SAMPLING_TRIES} combinations drawn")
 
 
-def _edits(architecture: Architecture, order: Sequence[tuple[int, int]]) -> Iterator[Architecture]:
+@lru_cache(maxsize=64)
+def _columns(
+    choices: tuple[Choice, ...],
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.float64]]:
+    """Choice and number of each option, ``[d]``, and an edit's log probability but for 1 / c."""
+    sizes = np.array([len(choice.options) for choice in choices])
+    position = np.repeat(np.arange(len(choices)), sizes)
+    number = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    return position, number, np.log(1.0 / np.maximum(sizes - 1, 1))[position]
+
+
+def _edited(architecture: Architecture) -> npt.NDArray[np.intp]:
+    """The columns of all edits: of every option but the architecture's own."""
     space = architecture.space
-    for position, pick in order:
-        choice = space.choices[position]
-        values = {**architecture.values, choice.name: choice.options[pick]}
-        if space.allowed is None or space.allowed(values):
+    position, number, _ = _columns(space.choices)
+    own = [choice.index(architecture.values[choice.name]) for choice in space.choices]
+    return np.flatnonzero(number != np.array(own)[position])
+
+
+def _edits(architecture: Architecture, order: npt.NDArray[np.intp]) -> Iterator[Architecture]:
+    """The members that these edits give."""
+    space = architecture.space
+    position, number, _ = _columns(space.choices)
+    members: object = space.members
+    allowed = space.allowed
+    if isinstance(members, Beside):
+        order, allowed = order[members.beside(architecture.values)[order]], None
+    for column in order:
+        choice = space.choices[position[column]]
+        values = {**architecture.values, choice.name: choice.options[number[column]]}
+        if allowed is None or allowed(values):
             yield Architecture(space, values)
-
-
-def _edit_list(architecture: Architecture) -> list[tuple[int, int]]:
-    return [
-        (position, pick)
-        for position, choice in enumerate(architecture.space.choices)
-        for pick, option in enumerate(choice.options)
-        if not _same(option, architecture.values[choice.name])
-    ]
 
 
 def mutate(architecture: Architecture, rng: np.random.Generator) -> Architecture:
@@ -246,13 +276,11 @@ def mutate(architecture: Architecture, rng: np.random.Generator) -> Architecture
     there) is passed over while another one is left. In a space without neighbours
     (a single member, or holes all around) a fresh sample is returned.
     """
-    edits = _edit_list(architecture)
-    sizes = np.array([len(choice.options) for choice in architecture.space.choices])
-    weights = np.array([1.0 / (sizes[position] - 1) for position, _ in edits])
+    edits = _edited(architecture)
     # Gumbel keys: a random order in which each edit comes first with its weight's share.
-    keys = np.log(weights) + rng.gumbel(size=len(edits)) if edits else np.empty(0)
+    keys = _columns(architecture.space.choices)[2][edits] + rng.gumbel(size=len(edits))
     silent: Architecture | None = None
-    for candidate in _edits(architecture, [edits[i] for i in np.argsort(-keys)]):
+    for candidate in _edits(architecture, edits[np.argsort(-keys)]):
         if candidate.id != architecture.id:
             return candidate
         silent = silent or candidate
@@ -261,7 +289,7 @@ def mutate(architecture: Architecture, rng: np.random.Generator) -> Architecture
 
 def neighbours(architecture: Architecture) -> list[Architecture]:
     """All members that differ in exactly one choice, in the order of choices and options."""
-    return list(_edits(architecture, _edit_list(architecture)))
+    return list(_edits(architecture, _edited(architecture)))
 
 
 def encode(space: Space, architectures: Sequence[Architecture]) -> npt.NDArray[np.float32]:

@@ -30,12 +30,14 @@ class Candidates:
         kernel: How alike they are.
         numbers: From a network's `Architecture.id` to its row.
         rows: Gives the architectures that are a network.
+        counts: How many these are, ``[m]``.
         whole: Whether these are all networks of the space, the same at every call.
     """
 
     kernel: Kernel
     numbers: Mapping[str, int]
     rows: Callable[[int], Sequence[Architecture]]
+    counts: npt.NDArray[np.intp]
     whole: bool
 
 
@@ -50,12 +52,14 @@ def all_of(space: Space) -> Candidates | None:
     def rows_of(number: int) -> list[Architecture]:
         return [rows[row] for row in of[number]]
 
-    return Candidates(_kernel(known.features, known.blocks), known.numbers, rows_of, True)
+    counts = np.array([len(each) for each in of])
+    return Candidates(_kernel(known.features, known.blocks), known.numbers, rows_of, counts, True)
 
 
 def _kernel(features: npt.NDArray[np.float64], sides: Sequence[Block]) -> Kernel:
     columns = [side.columns for side in sides]
-    return Kernel.of(matern52, features, columns, [side.weight for side in sides])
+    weights = [side.weight for side in sides]
+    return Kernel.of(matern52, features, columns, weights, np.float32)
 
 
 def pool_of(
@@ -80,7 +84,8 @@ def pool_of(
     networks = list(held.values())
     numbers = {key: number for number, key in enumerate(held)}
     kernel = _kernel(describe(space, [rows[0] for rows in networks]), blocks(space))
-    return Candidates(kernel, numbers, networks.__getitem__, False)
+    counts = np.array([len(rows) for rows in networks])
+    return Candidates(kernel, numbers, networks.__getitem__, counts, False)
 
 
 def _likely(

@@ -58,6 +58,8 @@ PATIENCE = 25
 """Settings are learnt anew when a trial in so many is new."""
 MOST = 200
 """From how many trials settings are learnt: half the best, half the latest."""
+HELD = 4
+"""So many processes are kept, the latest used."""
 
 
 @dataclass(frozen=True)
@@ -98,9 +100,11 @@ class Surrogate:
         self._free = [each for each in context.objectives if each.limit is None]
         if not self._free:
             self._free = [context.objectives[0]]
-        self._held: dict[str, tuple[int, Process]] = {}
         self._prior = context.prior
         self._means: Array | None = None
+        self._measured: dict[str, list[float]] = {}
+        self._learnt: dict[str, tuple[int, Setting]] = {}
+        self._held: dict[tuple[int, float, float], Process] = {}
 
     def tell(self, trial: Trial) -> None:
         """It is learnt from when the next proposal is asked for."""
@@ -196,12 +200,12 @@ class Surrogate:
     def _unseen(self, pool: Candidates, running: Sequence[Architecture]) -> npt.NDArray[np.bool_]:
         """Which candidates may be proposed, ``[m]``."""
         told = [trial.proposal.architecture for trial in self._told]
-        free = np.ones(pool.kernel.count, dtype=np.bool_)
-        seen = self._seen(running)
-        for key in {architecture.id for architecture in (*told, *running)} & pool.numbers.keys():
-            number = pool.numbers[key]
-            free[number] = self._context.exact and any(row not in seen for row in pool.rows(number))
-        return free
+        proposed = dict.fromkeys((self._mark(each), each.id) for each in (*told, *running))
+        times = np.zeros(pool.kernel.count, dtype=np.intp)
+        for _, key in proposed:
+            if key in pool.numbers:
+                times[pool.numbers[key]] += 1
+        return times < pool.counts if self._context.exact else times == 0
 
     def _one_of(
         self,
@@ -235,8 +239,10 @@ class Surrogate:
 
     def _costs(self, objective: Objective, count: int) -> Array:
         """Costs of the first trials told on the objective's scale, a failed one's the worst."""
-        told = self._told[:count]
-        measured = np.array([np.inf if t.failed else weighed(objective, t.metrics) for t in told])
+        held = self._measured.setdefault(objective.name, [])
+        for trial in self._told[len(held) :]:
+            held.append(np.inf if trial.failed else weighed(objective, trial.metrics))
+        measured = np.array(held[:count])
         known = np.isfinite(measured)
         worst = measured[known].max() if known.any() else 0.0
         return np.where(known, measured, worst)
@@ -357,17 +363,27 @@ class Surrogate:
         observed: Sequence[int],
         target: Callable[[int], Array],
     ) -> Process:
-        """The process of a target, kept under its key; made anew where there is none."""
-        count = len(observed) if not key else _learnt_at(len(observed))
-        learnt, process = self._held.get(key, (-1, None))
-        if process is None or learnt != count:
+        """The process of a target. What was learnt is kept under its key; without one it is not.
+
+        Processes are kept for all targets that assume the same, where the pool is always the
+        same, and made of the same trials however these came: their last digits depend on it.
+        """
+        at = _learnt_at(len(observed))
+        count = at if key else len(observed)
+        learnt, setting = self._learnt.get(key, (-1, None))
+        if setting is None or learnt != count or not key:
             setting = _setting(pool.kernel, observed[:count], target(count))
-            process = Process(pool.kernel, setting, observed[:count])
-            if key:
-                self._held[key] = (count, process)
+            self._learnt[key] = (count, setting)
+        if not pool.whole:
+            return Process(pool.kernel, setting, observed)
+        slot = (at, setting.length, setting.noise)
+        process = self._held.pop(slot, None) or Process(pool.kernel, setting, observed[:at])
+        self._held[slot] = process
         for number in observed[process.count :]:
             process.add(number)
-        return process
+        for old in list(self._held)[: -HELD - len(self._limited)]:
+            del self._held[old]
+        return process.scaled(setting.variance)
 
 
 def _learnt_at(count: int) -> int:

@@ -22,6 +22,7 @@ from metanas.core.objective import Objective
 from metanas.core.space import Build, Choice, Space, Value, Values
 
 Floats = npt.NDArray[np.float64]
+Marks = npt.NDArray[np.uint64]
 Goal = Literal["max", "min"]
 COSTS = ("s", "ms", "mJ", "M")
 """Units of which less is better: time, energy, and millions of parameters or operations."""
@@ -99,6 +100,15 @@ class Table:
 
     def row(self, values: Values) -> int | None:
         """The number of the row with these values; None where there is none."""
+        codes = self._codes(values)
+        return None if codes is None else self.row_numbers.get(codes.tobytes())
+
+    def codes_of(self, values: Values) -> npt.NDArray[np.uint16] | None:
+        """The numbers of these options, ``[c]``; None where one is no option."""
+        codes = self._codes(values)
+        return None if codes is None else np.array(codes, dtype=np.uint16)
+
+    def _codes(self, values: Values) -> array[int] | None:
         codes = array(CODE)
         for choice, options in zip(self.choices, self._options, strict=True):
             value = values[choice.name]
@@ -106,7 +116,7 @@ class Table:
             if code is None:
                 return None
             codes.append(code)
-        return self.row_numbers.get(codes.tobytes())
+        return codes
 
     def values(self, row: int) -> dict[str, Value]:
         """What a row decided, by the names of the choices."""
@@ -162,6 +172,42 @@ class Rows(Sequence[Values]):
         if isinstance(index, slice):
             return Rows(self.table, self.numbers[index])
         return self.table.values(int(self.numbers[index]))
+
+    def beside(self, values: Values) -> npt.NDArray[np.bool_]:
+        """Whether each edit of one of the rows gives another one, ``[d]``; see `core.space`.
+
+        A row's mark is the sum of a random number for each of its options, so those of all
+        its edits are one addition away (after Zobrist 1970, "A New Hashing Method with
+        Application for Game Playing"); what has a row's mark is then compared with the row.
+        """
+        codes = self.table.codes_of(values)
+        parts, starts, marks, order = self._marks
+        if codes is None:
+            return np.zeros(len(parts), dtype=np.bool_)
+        own = parts[starts + codes]
+        wanted = own.sum() - np.repeat(own, np.diff(starts, append=len(parts))) + parts
+        place = np.minimum(np.searchsorted(marks, wanted), len(marks) - 1)
+        found: npt.NDArray[np.bool_] = marks[place] == wanted
+        found[starts + codes] = False
+        for column in np.flatnonzero(found):
+            choice = np.searchsorted(starts, column, side="right") - 1
+            edited = codes.copy()
+            edited[choice] = column - starts[choice]
+            found[column] = np.array_equal(self.table.codes[order[place[column]]], edited)
+        return found
+
+    @cached_property
+    def _marks(self) -> tuple[Marks, npt.NDArray[np.intp], Marks, npt.NDArray[np.intp]]:
+        """A number an option ``[d]``, where each choice's begin, and the rows' marks, sorted."""
+        sizes = np.array([len(choice.options) for choice in self.table.choices])
+        starts = np.cumsum(sizes) - sizes
+        rng = np.random.default_rng(0)
+        parts = rng.integers(2**64, size=sizes.sum(), dtype=np.uint64)
+        marks = np.zeros(len(self), dtype=np.uint64)
+        for choice, start in enumerate(starts):
+            marks += parts[start + self.table.codes[self.numbers, choice]]
+        order = np.argsort(marks)
+        return parts, starts, marks[order], self.numbers[order]
 
 
 def space_of_rows(table: Table, numbers: npt.NDArray[np.intp], known: Space | None) -> Space:

@@ -70,6 +70,7 @@ def syne_tune(scheduler: str) -> Callable[[Options, int, int], Search]:
         from syne_tune.optimizer import baselines
 
         logging.disable(logging.WARNING)
+        _seed_all(seed)
         space = {n: choice(list(of)) for n, of in zip(names(options), options, strict=True)}
         found = getattr(baselines, scheduler)(
             space, metric="loss", do_minimize=True, random_seed=seed
@@ -210,7 +211,7 @@ def names(options: Options) -> list[str]:
 
 
 def _seed_all(seed: int) -> None:
-    """NePS draws from the global generators."""
+    """NePS and Syne Tune, in spite of its `random_seed`, draw from the global generators."""
     import numpy
     import torch
 

@@ -9,15 +9,19 @@ are named in `peers.py`.
 
 Run: .venv/bin/python tests/benchmarks/peers/run.py --table TABLE.parquet --target T
          [--measure COLUMN] [--trials 100] [--seeds 50] [--peers optuna-tpe smac-rf]
-         [--ours evolution local] [--workers 2] [--out FILE.jsonl] [--env FOLDER]
+         [--ours surrogate local] [--workers 2] [--out FILE.jsonl] [--env FOLDER]
+         [--merge FILE.jsonl ...]
 
 A seed's rows go to --out when it is done, and what is there is not run again, unless the
 peer's version or metanas's sources have changed. A process takes a block of seeds, for
 about --limit seconds, on one thread; --prefix goes before its command, such as "nice".
-Prints one JSON line a case, then a table: the mean over the seeds (trials + 1 where the
-top 0.1 % was not reached), and a case's less that of the first of --ours over the seeds
-that both have, with its standard error: above 0, ours is better. A peer that fails is
-told with its error, and the exit code is 1.
+Rows that were found on another machine are read with --merge: the peers are then not run,
+and need no environment; ours are replayed here.
+
+Prints one JSON line a case, then the means over the seeds (trials + 1 where the top 0.1 %
+was not reached), then for each of --ours a table of the others' figures less its own over
+the seeds that both have, with the standard error: above 0, ours is better. A peer that
+fails is told with its error, and the exit code is 1.
 """
 
 from __future__ import annotations
@@ -25,10 +29,12 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import math
 import os
 import platform
 import shlex
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -41,16 +47,16 @@ from threading import Lock
 from typing import Any
 
 import numpy as np
+from judge import Found, records, tables
 from peers import PEERS
 
 import metanas
 from metanas.bench import Replay
-from metanas.bench.scores import Floats, Standing, scores, so_far, standing
+from metanas.bench.scores import Standing, standing
 from metanas.tables import Table, load, measured_rows
 
 HERE = Path(__file__).resolve().parent
-FIGURES = ("top 0.1 %", "regret 25", "regret 50")
-OURS = ("evolution", "local", "random")
+OURS = ("surrogate", "local", "evolution", "random")
 DECIDES = ("bench", "core", "measures", "models", "spaces", "strategies", "tables")
 """Packages of metanas that decide what is proposed."""
 
@@ -71,13 +77,15 @@ class Case:
 
 
 class Results:
-    """Lines by case and seed, appended to a file as they come."""
+    """Lines by case and seed, appended to a file as they come; others are only read."""
 
-    def __init__(self, path: Path | None, about: Mapping[str, Any]) -> None:
+    def __init__(
+        self, path: Path | None, about: Mapping[str, Any], merged: Sequence[Path] = ()
+    ) -> None:
         self._path, self._about, self._lock = path, dict(about), Lock()
         self._lines: dict[tuple[str, str, int], dict[str, Any]] = {}
-        if path is not None and path.exists():
-            for text in path.read_text().splitlines():
+        for each in [*merged, *([path] if path is not None and path.exists() else [])]:
+            for text in each.read_text().splitlines():
                 self._take(text)
 
     def _take(self, text: str) -> None:
@@ -221,75 +229,23 @@ def complete(case: Case, results: Results, given: argparse.Namespace) -> str:
     return ""
 
 
-def figures(of: Standing, rows: Sequence[Sequence[int]], trials: int) -> Floats:
-    """``[s, 3]``: of each seed, the evaluations to the top 0.1 %, and the regret after 25 and 50."""
-    each = [scores(of, [seed], trials) for seed in rows]
-    regrets = of.regret(so_far(of, rows, trials))
-    at = [regrets[:, k - 1] if k <= trials else np.full(len(rows), np.nan) for k in (25, 50)]
-    return np.stack([[e["evaluations_to_top_0.1pct"]["mean"] for e in each], *at], axis=1)
+def run_all(wanted: Sequence[Case], results: Results, given: argparse.Namespace) -> dict[str, str]:
+    """The cases side by side; their errors by name."""
+    with ThreadPoolExecutor(given.workers) as pool:
+        errors = pool.map(lambda case: complete(case, results, given), wanted)
+        return dict(zip([case.name for case in wanted], errors, strict=True))
 
 
-def compared(ours: Mapping[int, Floats], theirs: Mapping[int, Floats]) -> list[tuple[float, float]]:
-    """Theirs less ours over the seeds of both, and its standard error, by figure."""
-    both = sorted(ours.keys() & theirs.keys())
-    if len(both) < 2:
-        return [(float("nan"), float("nan"))] * len(FIGURES)
-    less = np.stack([theirs[seed] - ours[seed] for seed in both])
-    error = less.std(axis=0, ddof=1) / np.sqrt(len(both))
-    return [(float(m), float(e)) for m, e in zip(less.mean(axis=0), error, strict=True)]
-
-
-def report(
-    of: Standing,
-    found: Sequence[Case],
-    results: Results,
-    errors: Mapping[str, str],
-    given: argparse.Namespace,
-) -> None:
-    """A JSON line a case, and the table."""
-    first: dict[int, Floats] = {}
-    shown = [("", "seeds", *FIGURES, *(f"{f}, less {found[0].name}" for f in FIGURES), "ms")]
-    for case in found:
-        lines = results.of(case, given.seeds)
-        rows = [line["rows"] for line in lines.values()]
-        error = {"error": errors[case.name]} if errors.get(case.name) else {}
-        head = {"peer": case.name, "version": case.version, "seeds": sorted(lines), **error}
-        if not rows:
-            print(json.dumps(head))
-            shown.append((case.name, "0", errors.get(case.name) or "nothing yet"))
-            continue
-        each = figures(of, rows, given.trials)
-        by_seed = dict(zip(lines, each, strict=True))
-        first = by_seed if case is found[0] else first
-        less = compared(first, by_seed) if case is not found[0] else []
-        seconds = float(np.median([line["seconds_per_suggestion"] for line in lines.values()]))
-        paired = {
-            f: {"mean": m, "standard_error": e} for f, (m, e) in zip(FIGURES, less, strict=False)
-        }
-        whole = {
-            "target": given.target,
-            "trials": given.trials,
-            **head,
-            **scores(of, rows, given.trials),
-        }
-        machine = {"machine": f"{platform.machine()}, {os.cpu_count()} CPUs"}
-        print(
-            json.dumps({**whole, "seconds_per_suggestion": seconds, "less_ours": paired, **machine})
-        )
-        means = [f"{each[:, 0].mean():.1f}", *(f"{m:.4f}" for m in each[:, 1:].mean(axis=0))]
-        marks = [
-            f"{m:+.1f} ± {e:.1f}" if i == 0 else f"{m:+.4f} ± {e:.4f}"
-            for i, (m, e) in enumerate(less)
-        ]
-        tail = [*(marks or ["-"] * 3), f"{1000 * seconds:.1f}", *error.values()]
-        shown.append((case.name, str(len(rows)), *means, *tail))
-    widths = [max(len(row[at]) for row in shown if len(row) > 3) for at in range(len(shown[0]))]
-    for row in shown:
-        print(
-            "  ".join(
-                cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=False)
-            ).rstrip()
-        )
+def found(
+    case: Case, results: Results, errors: Mapping[str, str], given: argparse.Namespace
+) -> Found:
+    """What there is of a case."""
+    lines = results.of(case, given.seeds)
+    rows = {seed: line["rows"] for seed, line in lines.items()}
+    seconds = [line["seconds_per_suggestion"] for line in lines.values()]
+    median = statistics.median(seconds) if seconds else math.nan
+    error = errors.get(case.name) or ("" if rows else "no rows")
+    return Found(case.name, case.version, rows, median, error)
 
 
 def arguments() -> argparse.Namespace:
@@ -310,9 +266,16 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help="JSON lines, appended to")
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     parser.add_argument("--env", type=Path, default=cache / "metanas" / "peers")
+    parser.add_argument(
+        "--merge", type=Path, nargs="+", default=[], help="the peers' rows, as --out keeps them"
+    )
     parser.add_argument("--prefix", default="", help="before each process's command")
     parser.add_argument("--limit", type=float, default=150.0, help="seconds a process")
-    return parser.parse_args()
+    given = parser.parse_args()
+    for path in given.merge:
+        if not path.is_file():
+            parser.error(f"--merge {path}: no such file")
+    return given
 
 
 def main() -> int:
@@ -329,22 +292,22 @@ def main() -> int:
     )
     of = standing(table.read(column), objective, None)
     about = {"table": table.name, "target": given.target, "measure": column, "trials": given.trials}
-    results = Results(given.out, about)
-    foreign = any(PEERS[name][0] for name in given.peers)
+    results = Results(given.out, about, given.merge)
+    foreign = not given.merge and any(PEERS[name][0] for name in given.peers)
     python = environment(given.env.absolute()) if foreign else sys.executable
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "table.json"
         write(table, column, of, path)
-        found = cases(given, path, python)
-        with ThreadPoolExecutor(given.workers) as pool:
-            errors = dict(
-                zip(
-                    [c.name for c in found],
-                    pool.map(lambda c: complete(c, results, given), found),
-                    strict=True,
-                )
-            )
-    report(of, found, results, errors, given)
+        every = cases(given, path, python)
+        errors = run_all(every[: len(given.ours)] if given.merge else every, results, given)
+    told = records(
+        of, [found(case, results, errors, given) for case in every], given.ours, given.trials
+    )
+    where = {"target": given.target, "trials": given.trials}
+    machine = {"machine": f"{platform.machine()}, {os.cpu_count()} CPUs"}
+    for record in told:
+        print(json.dumps({**where, **record, **machine}))
+    print(tables(told, given.ours))
     for name, error in errors.items():
         if error:
             print(f"{name} failed: {error}", file=sys.stderr)
