@@ -272,7 +272,6 @@ def test_shuffled_sources_are_not_believed_and_it_says_so(run: Run, path: str) -
     assert record["strategies"]["surrogate+prior"]["negative_transfer_detected"] >= 0.75
 
 
-@pytest.mark.xfail(strict=True, reason="notes do not say that the past is turned")
 def test_negated_sources_are_turned_and_it_says_so(run: Run, path: str) -> None:
     given = [*GIVEN, "--strategy", "surrogate", "--seeds", "4", "--workers", "1"]
     record = run(path, *given, "--sources", "like", "--source-labels", "negated")
