@@ -72,9 +72,9 @@ def fit(batches: Iterable[Any], exclude: Collection[str] = ()) -> Fitted:
         keys, tasks, spaces, statuses = (
             columns[name].to_pylist() for name in ("key", "task", "space", "status")
         )
-        for at, (key, *group) in enumerate(zip(keys, tasks, spaces, strict=True)):
-            if group[0] not in exclude and statuses[at] in (*JUDGED, *WORST):
-                groups[group[0], group[1]].take(key, columns, at)
+        for at, (key, task, space) in enumerate(zip(keys, tasks, spaces, strict=True)):
+            if task not in exclude and statuses[at] in (*JUDGED, *WORST):
+                groups[task, space].take(key, columns, at)
     sources: list[Source] = []
     left_out: list[str] = []
     for group in sorted(groups):
@@ -100,14 +100,13 @@ class _Kept:
         """Count a row, and keep it while it is one of those."""
         self.count += 1
         place = -zlib.crc32(key.encode()), key
-        if len(self.heap) < KEPT:
-            push = heapq.heappush
-        elif place > self.heap[0][0]:
-            push = heapq.heapreplace
-        else:
+        full = len(self.heap) >= KEPT
+        if full and place <= self.heap[0][0]:
             return
         row = {name: column[at].as_py() for name, column in columns.items()}
-        push(self.heap, (place, self.count, row))
+        heapq.heappush(self.heap, (place, self.count, row))
+        if full:
+            heapq.heappop(self.heap)
 
     @property
     def rows(self) -> list[Mapping[str, Any]]:

@@ -184,7 +184,7 @@ def test_a_proposal_that_is_no_row_is_refused_and_not_counted(run: Run, tmp_path
 
 
 REFUSED = {
-    "sources": (["--sources", "u"], ConfigError, "--sources needs the meta-learner"),
+    "sources": (["--sources", "u"], ConfigError, "--sources names 'u'"),
     "task": (["--target", "u"], DataError, "no task 'u'"),
     "measure": (["--measure", "speed"], DataError, "no column 'speed'"),
     "strategy": (["--strategy", "rondom"], MetanasError, "did you mean 'random'"),
