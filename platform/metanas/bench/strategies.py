@@ -18,9 +18,6 @@ from metanas.core.protocols import Context, Executor
 from metanas.core.trial import Job, Outcome, Report
 from metanas.tables import load
 
-LABELLED = re.compile(r"(?P<label>[\w+-]+)=(?P<name>.+)")
-"""A strategy under a label of its own; what has a ``=`` further on in a path has none."""
-
 
 @dataclass(frozen=True)
 class Benched:
@@ -136,6 +133,10 @@ def _benched(
         "strategies": figures,
     }
     return Benched(record, of, by_name, replay.trials, task.metrics[0])
+
+
+LABELLED = re.compile(r"(?P<label>[\w-]+)=(?P<name>.+)")
+"""A strategy under a label of its own; what has a ``=`` further on in a path has none."""
 
 
 def references(names: Sequence[str], settings: Sequence[tuple[str, str]]) -> dict[str, Reference]:
