@@ -204,7 +204,6 @@ def test_more_trials_than_rows_are_as_many_as_there_are(path: str) -> None:
     assert all(source.trials == 256 for source in fitted(path, trials=900).sources)
 
 
-@pytest.mark.xfail(strict=True, reason="what was learnt from a table is kept by its path alone")
 def test_a_table_that_has_changed_is_learnt_from_anew(tmp_path: Path) -> None:
     path = table(tmp_path / "t.parquet")
     before = fitted(path).sources[0]
