@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -176,6 +177,33 @@ def test_a_users_own_strategy_is_compared(run: Run, tmp_path: Path) -> None:
         run(table, "--target", "t", *own, "--set", "Own.broken=true")
 
 
+def test_a_strategy_is_compared_with_itself_under_other_options(run: Run, tmp_path: Path) -> None:
+    table = plain(tmp_path / "t.parquet")
+    given = ["--target", "t", "--seeds", "3", "--trials", "30", "--workers", "1"]
+    twice = ["--strategy", "evolution", "--strategy", "evolution5=evolution"]
+    both = run(table, *given, *twice, "--set", "evolution5.population=5")
+    alone = run(table, *given, "--strategy", "evolution", "--set", "evolution.population=5")
+    assert list(both["strategies"]) == ["evolution", "evolution5"]
+    figures = untimed(both)["strategies"]
+    assert figures["evolution5"] == untimed(alone)["strategies"]["evolution"]
+    assert figures["evolution5"] != figures["evolution"]
+
+
+def test_files_whose_strategies_share_a_name_need_labels(run: Run, tmp_path: Path) -> None:
+    files = [tmp_path / name / "own.py" for name in ("a", "b=c")]
+    for file in files:
+        file.parent.mkdir()
+        file.write_text(OWN)
+    table = plain(tmp_path / "t.parquet")
+    given = ["--target", "t", "--seeds", "1", "--trials", "5", "--workers", "1"]
+    one, other = (f"{file}:Own" for file in files)
+    message = f"{one} and {other} are both 'Own'; give one a label of its own: LABEL={other}"
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        run(table, *given, "--strategy", one, "--strategy", other)
+    record = run(table, *given, "--strategy", one, "--strategy", f"own-2={other}")
+    assert list(record["strategies"]) == ["Own", "own-2"]
+
+
 def test_a_proposal_that_is_no_row_is_refused_and_not_counted(run: Run, tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text(OWN)
     own = ["--strategy", f"{tmp_path}/own.py:Own", "--seeds", "1", "--workers", "1"]
@@ -184,7 +212,7 @@ def test_a_proposal_that_is_no_row_is_refused_and_not_counted(run: Run, tmp_path
 
 
 REFUSED = {
-    "sources": (["--sources", "u"], ConfigError, "--sources needs the meta-learner"),
+    "sources": (["--sources", "u"], ConfigError, "--sources names 'u'"),
     "task": (["--target", "u"], DataError, "no task 'u'"),
     "measure": (["--measure", "speed"], DataError, "no column 'speed'"),
     "strategy": (["--strategy", "rondom"], MetanasError, "did you mean 'random'"),
@@ -195,6 +223,9 @@ REFUSED = {
     "workers": (["--workers", "-1"], ConfigError, "--workers is -1"),
     "picture": (["--picture", "/proc/no/picture.png"], ConfigError, "--picture"),
     "kind of picture": (["--picture", "picture.pdf"], ConfigError, r"ends in \.png"),
+    "label": (["--strategy", "random", "--strategy", "random=local"], ConfigError, "both 'random'"),
+    "labelled": (["--strategy", "one=rondom"], MetanasError, "did you mean 'random'"),
+    "no label": (["--strategy", "=random"], MetanasError, "no '=random'"),
     "whose option": (["--set", "speed=3"], ConfigError, r"of which strategy\? random"),
 }
 

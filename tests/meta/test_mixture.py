@@ -132,6 +132,5 @@ def test_a_trial_proposed_by_right_sources_or_none_is_not_misled() -> None:
     assert not misled(trial(mixed(0, 12, 1.0).notes))
 
 
-@pytest.mark.xfail(strict=True, reason="notes do not say that the past is turned")
 def test_a_trial_proposed_with_the_past_turned_says_that_it_was_misled() -> None:
     assert misled(trial(mixed(0, 12, -1.0).notes))

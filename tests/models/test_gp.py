@@ -97,6 +97,15 @@ def test_adding_one_by_one_is_conditioning_on_all() -> None:
         np.testing.assert_allclose(got, expected, atol=1e-8)
 
 
+def test_before_anything_is_observed_all_candidates_are_alike() -> None:
+    process = Process(Kernel.of(rbf, C, WHOLE), SETTING)
+    mean, variance = process.predict(np.array([]))
+    np.testing.assert_array_equal(mean, np.zeros(40))
+    np.testing.assert_array_equal(variance, np.full(40, 2.0))
+    process.add(3)
+    assert process.predict(np.array([1.0]))[0].argmax() == 3
+
+
 def test_a_copy_leaves_the_original_alone() -> None:
     process = Process(Kernel.of(rbf, C, WHOLE), SETTING, OBSERVED)
     before = process.predict(Y)
@@ -137,11 +146,24 @@ def test_correlations_are_the_same_however_many_are_asked_for_at_once(monkeypatc
         kernel = Kernel.of(matern52, candidates, blocks)
         numbers = [5, 9, 5, 0, 59, 30, 2]
         whole = kernel(numbers, 1.1)
-        monkeypatch.setattr("metanas.models.gp.SLICE", 120)
+        monkeypatch.setattr("metanas.models.kernels.SLICE", 120)
         np.testing.assert_allclose(kernel(numbers, 1.1), whole, rtol=1e-12)
         np.testing.assert_allclose([kernel([each], 1.1)[0] for each in numbers], whole, rtol=1e-12)
         np.testing.assert_allclose(kernel.among(numbers, 1.1), whole[:, numbers], rtol=1e-12)
         monkeypatch.undo()
+
+
+@pytest.mark.parametrize("observed", [range(9), range(30)])
+def test_in_the_memory_of_another_it_is_as_in_its_own(observed: range) -> None:
+    kernel = Kernel.of(matern52, C, WHOLE)
+    old = Process(kernel, SETTING, OBSERVED)
+    old.add(4)
+    new = Process(kernel, SETTING, observed, old)
+    y = np.cos(np.arange(len(observed) + 1.0))
+    new.add(3)
+    own = Process(kernel, SETTING, observed)
+    own.add(3)
+    assert all(np.array_equal(*pair) for pair in zip(new.predict(y), own.predict(y), strict=True))
 
 
 def test_scaled_it_has_another_variance_and_stays_as_it_is_when_the_original_goes_on() -> None:

@@ -22,7 +22,7 @@ from metanas.meta.fitting import fit
 from metanas.meta.prior import Prior
 from metanas.stores.experience import row_of, table_of
 from metanas.stores.journal import MemoryJournal
-from metanas.tables import load
+from metanas.tables import Table, load
 
 HISTORIES = ("random", "evolution")
 LABELS = ("true", "negated", "shuffled")
@@ -67,7 +67,7 @@ class History:
                 the same name after the task's.
             seed: Of the search.
         """
-        return _fitted(self, path, measure, seed)
+        return _fitted(self, load(path), path, measure, seed)
 
 
 def sources_of(text: str, path: str, target: str) -> tuple[str, ...]:
@@ -93,7 +93,9 @@ def sources_of(text: str, path: str, target: str) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=4)
-def _fitted(history: History, path: str, measure: str, seed: int) -> Prior:
+def _fitted(history: History, table: Table, path: str, measure: str, seed: int) -> Prior:
+    """Kept as long as the file is the same."""
+    del table
     rows = [
         row
         for number, task in enumerate(history.sources)

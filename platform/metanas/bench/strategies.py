@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -167,25 +168,44 @@ def takes_prior(found: Reference) -> bool:
     )
 
 
+LABELLED = re.compile(r"(?P<label>[\w-]+)=(?P<name>.+)")
+"""A strategy under a label of its own; what has a ``=`` further on in a path has none."""
+
+
 def references(names: Sequence[str], settings: Sequence[tuple[str, str]]) -> dict[str, Reference]:
-    """Strategies by the names that results are told under, with options ``NAME.option``.
+    """Strategies by the labels that results are told under, with options ``LABEL.option``.
+
+    Args:
+        names: Of strategies, ``file.py:name`` for one's own; the label is the name, or what
+            is asked for with ``LABEL=NAME``.
+        settings: Options and their values.
 
     Raises:
-        ConfigError: If one is named twice, or an option is of none of them.
+        ConfigError: If two have the same label, or an option is of none of them.
         PluginError: If there is no such strategy.
     """
     from metanas.core.errors import unknown
     from metanas.core.plugins import reference
 
-    bare = {name.rpartition(":")[2]: name for name in names}
-    if len(bare) < len(names):
-        raise ConfigError(f"--strategy names one twice: {', '.join(names)}")
-    options: dict[str, dict[str, str]] = {name: {} for name in bare}
+    labelled: dict[str, str] = {}
+    for given in names:
+        asked = LABELLED.fullmatch(given)
+        name = asked["name"] if asked else given
+        label = asked["label"] if asked else name.rpartition(":")[2]
+        if label in labelled:
+            raise ConfigError(
+                f"--strategy names one twice: {labelled[label]} and {name} are both '{label}'; "
+                f"give one a label of its own: LABEL={name}"
+            )
+        labelled[label] = name
+    options: dict[str, dict[str, str]] = {label: {} for label in labelled}
     for key, value in settings:
         owner, dot, option = key.rpartition(".")
         if not dot:
-            raise ConfigError(f"--set {key}: of which strategy? {', '.join(options)}: NAME.{key}")
+            raise ConfigError(f"--set {key}: of which strategy? {', '.join(options)}: LABEL.{key}")
         if owner not in options:
             raise ConfigError(f"--set {key}: no strategy '{owner}'{unknown(owner, options)}")
         options[owner][option] = value
-    return {name: reference("strategies", whole, options[name]) for name, whole in bare.items()}
+    return {
+        label: reference("strategies", name, options[label]) for label, name in labelled.items()
+    }

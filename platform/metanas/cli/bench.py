@@ -29,7 +29,13 @@ STRATEGIES = ("surrogate", "evolution", "local", "random")
 @click.option("--target", required=True, metavar="T", help="The table's task.")
 @click.option("--measure", default="", metavar="COLUMN", help="In place of the task's metric.")
 @click.option(
-    "--strategy", "strategies", multiple=True, default=STRATEGIES, show_default=True, metavar="S"
+    "--strategy",
+    "strategies",
+    multiple=True,
+    default=STRATEGIES,
+    show_default=True,
+    metavar="[LABEL=]S",
+    help="One may come twice, under a label of its own: big=evolution.",
 )
 @click.option("--trials", default=100, show_default=True, help="Evaluations a seed.")
 @click.option("--seeds", default=50, show_default=True, help="How many, from 0.")
@@ -47,8 +53,8 @@ STRATEGIES = ("surrogate", "evolution", "local", "random")
     "--set",
     "settings",
     multiple=True,
-    metavar="S.OPTION=V",
-    help="Option of a strategy: evolution.population=20.",
+    metavar="LABEL.OPTION=V",
+    help="Option of a strategy: evolution.population=20, big.population=100.",
 )
 @home_option
 @config_option

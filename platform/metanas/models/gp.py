@@ -16,29 +16,42 @@ Improvements to Expected Improvement for Bayesian Optimization", section 4.1.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.linalg import cholesky, get_blas_funcs, solve_triangular
 from scipy.special import erfcx, ndtr
 
-Array = npt.NDArray[np.float64]
-Floats = npt.NDArray[np.floating[Any]]
-"""Of single or double precision."""
-Numbers = npt.NDArray[np.intp]
-SLICE = 131_072
-"""So many correlations are worked on at a time."""
+from metanas.models.kernels import (
+    Array,
+    Floats,
+    Kernel,
+    Numbers,
+    matern32,
+    matern52,
+    rbf,
+    squared_distances,
+)
+
+__all__ = [
+    "Array",
+    "Kernel",
+    "Process",
+    "Setting",
+    "leave_one_out",
+    "log_expected_improvement",
+    "log_likelihood",
+    "matern32",
+    "matern52",
+    "rbf",
+    "settings",
+    "squared_distances",
+]
 
 SPARE = 16
 """A process has room for so many more observations before it moves."""
-
-Shape = Callable[[Floats], Floats]
-"""Correlations from squared distances that are already divided by the length-scale's square."""
 
 LENGTHS = (0.6, 0.9, 1.3, 2.0, 3.0, 4.5, 7.0)
 NOISES = (1e-3, 1e-2, 0.03, 0.1, 0.3, 1.0)
@@ -48,156 +61,6 @@ USUAL_NOISE, NOISE_SPREAD = 0.3, 1.0
 """The log-normal priors of length-scale and noise: their medians, and spreads in e-folds."""
 USUAL_VARIANCE, WORTH = 0.8, 2.0
 """The signal's variance before anything is observed, and how many observations that is worth."""
-
-
-def rbf(r2: Floats) -> Floats:
-    """Squared exponential: samples are smooth."""
-    return np.asarray(np.exp(-0.5 * r2))
-
-
-def matern32(r2: Floats) -> Floats:
-    """Matern with nu = 3/2: samples have one derivative."""
-    r = np.sqrt(3.0 * r2)
-    return np.asarray((1.0 + r) * np.exp(-r))
-
-
-def matern52(r2: Floats) -> Floats:
-    """Matern with nu = 5/2: samples have two derivatives."""
-    r = np.sqrt(5.0 * r2)
-    decay = np.exp(-r)
-    r *= 1.0 + r / 3.0
-    r += 1.0
-    r *= decay
-    return np.asarray(r)
-
-
-def squared_distances(left: Array, right: Array) -> Array:
-    """Sums over columns of squared differences: ``[a, d]`` and ``[b, d]`` give ``[a, b]``."""
-    squares = _left(left) @ _right(right)
-    return np.asarray(np.maximum(squares, 0.0, out=squares))
-
-
-def _left(rows: Array) -> Array:
-    """``[a, d + 2]``; its product with `_right` of ``[b, d]`` is the squared distances."""
-    squares = np.einsum("ad,ad->a", rows, rows)
-    return np.column_stack([rows, squares, np.ones(len(rows))])
-
-
-def _right(rows: Array) -> Array:
-    squares = np.einsum("bd,bd->b", rows, rows)
-    return np.vstack([-2.0 * rows.T, np.ones(len(rows)), squares])
-
-
-@dataclass(frozen=True)
-class Side:
-    """A block of the candidates' columns.
-
-    Args:
-        rows: The distinct ones ``[u, d]``.
-        of: Which of them each candidate has, ``[m]``.
-        weight: The block's share in the kernel.
-        precision: Of R of some candidates and all.
-    """
-
-    rows: Array
-    of: Numbers
-    weight: float
-    precision: type[np.floating[Any]] = np.float64
-
-    @cached_property
-    def _right(self) -> Floats:
-        return _right(self.rows).astype(self.precision)
-
-    def correlations(
-        self, shape: Shape, mine: Numbers, length: float
-    ) -> Iterator[tuple[slice, Floats]]:
-        """Its part of R of some of its rows and all candidates, in slices of ``[a, m]``."""
-        left = (_left(self.rows[mine]) / length**2).astype(self.precision)
-        step = max(1, SLICE // max(1, len(self.of)))  # stays in the processor's cache
-        for start in range(0, len(left), step):
-            r2 = left[start : start + step] @ self._right
-            part = shape(np.maximum(r2, 0.0, out=r2))
-            part *= self.weight
-            every = len(self.rows) == len(self.of)
-            yield slice(start, start + step), part if every else part.take(self.of, axis=1)
-
-
-@dataclass(frozen=True)
-class Kernel:
-    """The weighted mean of one kernel a block of columns: a sum of functions, each of its block.
-
-    Args:
-        shape: Of every block's kernel.
-        sides: Of the candidates, their weights adding up to 1.
-    """
-
-    shape: Shape
-    sides: tuple[Side, ...]
-
-    @classmethod
-    def of(
-        cls,
-        shape: Shape,
-        candidates: Array,
-        blocks: Sequence[slice],
-        weights: Sequence[float] = (),
-        precision: type[np.floating[Any]] = np.float64,
-    ) -> Kernel:
-        """The kernel of candidates C ``[m, d]``; without weights all blocks count the same."""
-        shares = np.array(weights or (1.0,) * len(blocks), dtype=np.float64)
-        sides = []
-        for block, share in zip(blocks, shares / shares.sum(), strict=True):
-            rows = np.ascontiguousarray(candidates[:, block])
-            known: dict[bytes, int] = {}
-            of = np.array([known.setdefault(row.tobytes(), len(known)) for row in rows], np.intp)
-            first = np.unique(of, return_index=True)[1]
-            sides.append(Side(rows[first], of, float(share), precision))
-        return cls(shape, tuple(sides))
-
-    @property
-    def count(self) -> int:
-        """How many candidates there are, m."""
-        return len(self.sides[0].of)
-
-    @property
-    def precision(self) -> type[np.floating[Any]]:
-        """Of R of some candidates and all."""
-        return self.sides[0].precision
-
-    def __call__(
-        self, left: Sequence[int] | Numbers, length: float, out: Floats | None = None
-    ) -> Floats:
-        """R of some candidates, by their numbers, and all, with length-scale l: ``[a, m]``."""
-        numbers = np.asarray(left, dtype=np.intp)
-        total = np.empty((len(numbers), self.count), self.precision) if out is None else out
-        for place, side in enumerate(self.sides):
-            for rows, part in self._part(side, side.of[numbers], length):
-                total[rows] = total[rows] + part if place else part
-        return total
-
-    def _part(self, side: Side, mine: Numbers, length: float) -> Iterable[tuple[slice, Floats]]:
-        distinct, of = np.unique(mine, return_inverse=True)
-        if 2 * len(distinct) > len(mine):
-            return side.correlations(self.shape, mine, length)
-        once = np.concatenate([part for _, part in side.correlations(self.shape, distinct, length)])
-        step = max(1, SLICE // max(1, self.count))
-        slices = (slice(start, start + step) for start in range(0, len(mine), step))
-        return ((rows, once[of[rows]]) for rows in slices)
-
-    def among(self, left: Sequence[int] | Numbers, length: float) -> Array:
-        """R of some candidates with each other, ``[a, a]``, in double precision."""
-        return self.mixed(self.distances(left), length)
-
-    def distances(self, left: Sequence[int] | Numbers) -> list[Array]:
-        """Squared distances of some candidates from each other, ``[a, a]`` a side."""
-        numbers = np.asarray(left, dtype=np.intp)
-        mine = (side.rows[side.of[numbers]] for side in self.sides)
-        return [squared_distances(rows, rows) for rows in mine]
-
-    def mixed(self, distances: Sequence[Array], length: float) -> Array:
-        """R from squared distances a side."""
-        parts = zip(self.sides, distances, strict=True)
-        return np.asarray(sum(side.weight * self.shape(r2 / length**2) for side, r2 in parts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,20 +158,31 @@ class Process:
         setting: What it assumes.
         observed: Numbers of the candidates that were observed first; a number may be there
             more than once.
+        instead: Another process that nobody needs any more. Its memory is used again: with
+            a thousand observations, fresh memory can cost as much as the solve.
     """
 
-    def __init__(self, kernel: Kernel, setting: Setting, observed: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        kernel: Kernel,
+        setting: Setting,
+        observed: Sequence[int] = (),
+        instead: Process | None = None,
+    ) -> None:
         self.setting = setting
         self._kernel = kernel
         numbers = np.asarray(observed, dtype=np.intp)
         self.count = n = len(numbers)
         room = n + SPARE + n // 4
-        self._lower = np.zeros((room, room))
-        self._rows = np.empty((room, kernel.count), kernel.precision)
+        if instead is None or not instead._fits(n, kernel):
+            self._lower = np.zeros((room, room))
+            self._rows: Floats = np.empty((room, kernel.count), kernel.precision)
+        else:
+            self._lower, self._rows = instead._lower, instead._rows
         across = kernel(numbers, setting.length, self._rows[:n])
         noisy = across[:, numbers].astype(np.float64)
         noisy[np.diag_indices(n)] += setting.noise
-        lower = cholesky(noisy, lower=True, overwrite_a=True)
+        lower = cholesky(noisy.T, lower=True, overwrite_a=True)  # symmetric, and in BLAS's order
         self._lower[:n, :n] = lower
         # V' = R(C, X) L'^-1, in place: the transposes of rows are columns, as BLAS wants them.
         trsm = get_blas_funcs("trsm", (across,))
@@ -317,6 +191,11 @@ class Process:
         for start in range(0, n, SPARE):  # each sum is short, and so keeps its digits
             rows = across[start : start + SPARE]
             self._explained += np.einsum("nm,nm->m", rows, rows)
+
+    def _fits(self, n: int, kernel: Kernel) -> bool:
+        """Whether so many observations have room in its memory."""
+        room, count = self._rows.shape
+        return n <= room and count == kernel.count and bool(self._rows.dtype == kernel.precision)
 
     def add(self, number: int) -> None:
         """Observe candidate `number`; what was observed there comes with `predict`."""

@@ -52,7 +52,7 @@ def all_of(space: Space) -> Candidates | None:
     def rows_of(number: int) -> list[Architecture]:
         return [rows[row] for row in of[number]]
 
-    counts = np.array([len(each) for each in of])
+    counts = np.array([len(set(rows_of(number))) for number in range(len(of))])
     return Candidates(_kernel(known.features, known.blocks), known.numbers, rows_of, counts, True)
 
 

@@ -59,7 +59,7 @@ PATIENCE = 25
 MOST = 200
 """From how many trials settings are learnt: half the best, half the latest."""
 HELD = 4
-"""So many processes are kept, the latest used."""
+"""So many processes are kept, the latest used, and one more a limit."""
 
 
 @dataclass(frozen=True)
@@ -377,13 +377,20 @@ class Surrogate:
         if not pool.whole:
             return Process(pool.kernel, setting, observed)
         slot = (at, setting.length, setting.noise)
-        process = self._held.pop(slot, None) or Process(pool.kernel, setting, observed[:at])
+        process = self._held.pop(slot, None)
+        if process is None:
+            process = Process(pool.kernel, setting, observed[:at], self._unneeded(at))
         self._held[slot] = process
         for number in observed[process.count :]:
             process.add(number)
-        for old in list(self._held)[: -HELD - len(self._limited)]:
-            del self._held[old]
         return process.scaled(setting.variance)
+
+    def _unneeded(self, at: int) -> Process | None:
+        """A process that another one may take the place of: of fewer trials, or one too many."""
+        old = [slot for slot in self._held if slot[0] != at]
+        if not old and len(self._held) >= HELD + len(self._limited):
+            old = list(self._held)
+        return self._held.pop(old[0]) if old else None
 
 
 def _learnt_at(count: int) -> int:
