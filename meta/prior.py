@@ -77,7 +77,7 @@ class Prior:
     card: Mapping[str, Any] = field(default_factory=dict)
 
     def on(
-        self, space: Space, objective: Objective, most: int = MOST, least: float = TRUSTED
+        self, space: Space, objective: Objective, most: int = 0, least: float = TRUSTED
     ) -> Expectations | str:
         """What it expects in a space, or one line on why it knows nothing there.
 
@@ -88,7 +88,8 @@ class Prior:
         Args:
             space: Where it is asked.
             objective: What decides there.
-            most: From so many trials of all tasks together it is learnt.
+            most: From so many trials of all tasks together it is learnt; 0 for as many as is
+                usual.
             least: A task counts whose results correlate so with what is expected of them.
         """
         there = [each for each in self.sources if each.space == space.name]
@@ -107,7 +108,7 @@ class Prior:
             if len(members) >= FEWEST:
                 kept[source.task] = members, scores
                 del left_out[source.task]
-        found = _learnt(space, kept, most)
+        found = _learnt(space, kept, most or MOST)
         for task in () if found is None else np.array(found.names)[found.predicted < least]:
             left_out[str(task)] = "its trials do not predict each other"
             del kept[str(task)]
@@ -115,7 +116,7 @@ class Prior:
             reasons = "; ".join(f"{task}: {why}" for task, why in sorted(left_out.items()))
             return f"no past task teaches anything in space '{space.name}': {reasons}"
         if found is None or len(kept) < len(found.names):
-            found = _learnt(space, kept, most)
+            found = _learnt(space, kept, most or MOST)
         assert found is not None
         trials = {s.task: s.trials for s in fitting if s.task in kept}
         about = {
