@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from metanas.core.errors import SpaceError
+from metanas.core.errors import InfeasibleError, SpaceError
 from metanas.core.objective import Objective
 from metanas.core.space import Choice, Space, check
 from metanas.meta.prior import FEWEST, Prior, Source
@@ -127,7 +127,7 @@ def _choice(name: str, found: Iterable[tuple[str, Any]]) -> Choice:
 
 
 def _unbuildable(values: Any, shape: Any, outputs: Any) -> Any:
-    raise NotImplementedError("a stand-in for a space that is not installed")
+    raise InfeasibleError("a card compares architectures of a space that is not installed here")
 
 
 def in_words(name: str, number: int, card: Mapping[str, Any]) -> str:

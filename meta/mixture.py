@@ -3,8 +3,7 @@
 Two experts say what improvement a candidate promises: transfer (`metanas.meta.transfer`),
 and a process on the search's own results alone. Their shares are the posterior odds of the
 two, so what predicts worse loses its say within a few results; the second always keeps
-some. Where the past is used with its sign turned, or has lost all it had to say early on,
-the search says so.
+some. Where the past is used with its sign turned, the search says so.
 """
 
 from __future__ import annotations

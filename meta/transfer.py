@@ -8,8 +8,9 @@ architectures' structure for the rest:
 The weights b are free in sign: a past task that orders architectures the other way round is
 as good a source as one that agrees, once a few results have shown the sign, and that all of
 them do is a case of its own, a = -1. Length-scale of k, and a, t, v and s are averaged over a
-grid by their evidence. Beside it stands the evidence
-of no transfer: the same process alone, on the new task's own results.
+grid by their evidence. Beside it stands the evidence of no transfer: the same process alone,
+on the new task's own results. The grid's priors are not normalised, which is worth a factor
+of five to no transfer; the figures in docs/log.md were measured so.
 
 A search that starts from the past sees only good architectures, so what "good" means is
 taken from the expectations at what it saw: results are normal scores, as wide as these.

@@ -218,11 +218,13 @@ def test_with_nothing_but_failures_it_goes_on_with_what_is_expected() -> None:
     assert (np.diff(values) <= 1e-9).all()
 
 
-def test_with_several_objectives_the_past_starts_and_then_has_no_say() -> None:
+def test_with_several_objectives_the_past_tells_two_starts_and_the_rest_goes_as_without() -> None:
     context = replace(warm(), objectives=(ACCURACY, LATENCY))
-    trials = play(Surrogate(context), 8)
-    assert "past tasks" in trials[0].proposal.reason
-    assert all("weighing" in trial.proposal.reason for trial in trials[WARM:])
+    trials = play(Surrogate(context, initial=5), 8)
+    reasons = [trial.proposal.reason for trial in trials]
+    assert all(reason.startswith("past tasks expect") for reason in reasons[:WARM])
+    assert reasons[WARM:5] == ["start, unlike the others"] * (5 - WARM)
+    assert all("weighing" in reason for reason in reasons[5:])
     assert all(not trial.proposal.notes for trial in trials[WARM:])
 
 

@@ -33,15 +33,9 @@ from metanas.core.trial import Proposal, Trial
 from metanas.meta.mixture import Mixed, mix
 from metanas.meta.structure import describe
 from metanas.models.copula import normal_scores
-from metanas.models.gp import (
-    Kernel,
-    Process,
-    Setting,
-    log_expected_improvement,
-    settings,
-    squared_distances,
-)
+from metanas.models.gp import log_expected_improvement, squared_distances
 from metanas.strategies._candidates import Candidates, all_of, pool_of
+from metanas.strategies._processes import Processes
 from metanas.strategies._start import best_expected, contrast
 
 Array = npt.NDArray[np.float64]
@@ -54,10 +48,6 @@ WARM, CONTRAST = 2, 1
 """With a prior, so many proposals come from it alone, and which of them is a check on it."""
 FADED = 100
 """From so many trials of its own on a search needs no past."""
-PATIENCE = 25
-"""Settings are learnt anew when a trial in so many is new."""
-MOST = 200
-"""From how many trials settings are learnt: half the best, half the latest."""
 HELD = 4
 """So many processes are kept, the latest used, and one more a limit."""
 
@@ -103,8 +93,7 @@ class Surrogate:
         self._prior = context.prior
         self._means: Array | None = None
         self._measured: dict[str, list[float]] = {}
-        self._learnt: dict[str, tuple[int, Setting]] = {}
-        self._held: dict[tuple[int, float, float], Process] = {}
+        self._processes = Processes(HELD + len(self._limited))
 
     def tell(self, trial: Trial) -> None:
         """It is learnt from when the next proposal is asked for."""
@@ -119,7 +108,8 @@ class Surrogate:
         running = [proposal.architecture for proposal in pending]
         if self._prior is not None and number < WARM:
             return self._warm_start(number, running, rng)
-        if self._prior is None and number < self._initial:
+        # Of several objectives past tasks tell one: the rest begins as without them.
+        if number < self._initial and (self._prior is None or len(self._free) > 1):
             return self._start(number, running, rng, "start, unlike the others")
         if sum(not trial.failed for trial in self._told) < 2:
             if self._prior is not None:
@@ -296,8 +286,7 @@ class Surrogate:
             firsts = [pool.rows(number)[0] for number in range(pool.kernel.count)]
             means = self._prior.means(firsts)
             self._means = means if pool.whole else None
-        observed = np.array([pool.numbers[t.proposal.architecture.id] for t in self._told])
-        busy = np.array([pool.numbers[each.id] for each in running], dtype=np.intp)
+        observed, busy = (np.array(each, dtype=np.intp) for each in self._numbers(pool, running))
         return mix(self._prior, pool.kernel, means, observed, y, busy, log_gain)
 
     def _why(
@@ -340,76 +329,16 @@ class Surrogate:
         running: Sequence[Architecture],
         target: Callable[[int], Array],
     ) -> tuple[Array, Array]:
-        """Mean and deviation of what would be measured at all candidates, ``[m]`` each.
+        """Mean and deviation of a target at all candidates, ``[m]`` each."""
+        observed, busy = self._numbers(pool, running)
+        return self._processes.believed(key, pool, observed, busy, target)
 
-        The noise is part of it: an improvement by luck is one in the result as well.
-        """
-        observed = [pool.numbers[trial.proposal.architecture.id] for trial in self._told]
-        process = self._process(key if pool.whole else "", pool, observed, target)
-        y = target(len(observed))
-        mean, variance = process.predict(y)
-        if running:
-            process = process.copy()
-            busy = [pool.numbers[architecture.id] for architecture in running]
-            for number in busy:
-                process.add(number)
-            _, variance = process.predict(np.append(y, mean[busy]))
-        return mean, np.sqrt(variance + process.setting.noise * process.setting.variance)
-
-    def _process(
-        self,
-        key: str,
-        pool: Candidates,
-        observed: Sequence[int],
-        target: Callable[[int], Array],
-    ) -> Process:
-        """The process of a target. What was learnt is kept under its key; without one it is not.
-
-        Processes are kept for all targets that assume the same, where the pool is always the
-        same, and made of the same trials however these came: their last digits depend on it.
-        """
-        at = _learnt_at(len(observed))
-        count = at if key else len(observed)
-        learnt, setting = self._learnt.get(key, (-1, None))
-        if setting is None or learnt != count or not key:
-            setting = _setting(pool.kernel, observed[:count], target(count))
-            self._learnt[key] = (count, setting)
-        if not pool.whole:
-            return Process(pool.kernel, setting, observed)
-        slot = (at, setting.length, setting.noise)
-        process = self._held.pop(slot, None)
-        if process is None:
-            process = Process(pool.kernel, setting, observed[:at], self._unneeded(at))
-        self._held[slot] = process
-        for number in observed[process.count :]:
-            process.add(number)
-        return process.scaled(setting.variance)
-
-    def _unneeded(self, at: int) -> Process | None:
-        """A process that another one may take the place of: of fewer trials, or one too many."""
-        old = [slot for slot in self._held if slot[0] != at]
-        if not old and len(self._held) >= HELD + len(self._limited):
-            old = list(self._held)
-        return self._held.pop(old[0]) if old else None
-
-
-def _learnt_at(count: int) -> int:
-    """When settings were last learnt: the same however the trials came, one by one or at once."""
-    at = 0
-    while at + 1 + at // PATIENCE <= count:
-        at += 1 + at // PATIENCE
-    return at
-
-
-def _setting(kernel: Kernel, observed: Sequence[int], y: Array) -> Setting:
-    """The most evident setting."""
-    numbers = np.asarray(observed)
-    if len(y) > MOST:
-        chosen = np.argsort(-y, kind="stable")[: MOST // 2]
-        latest = np.setdiff1d(np.arange(len(y)), chosen)[-(MOST - len(chosen)) :]
-        chosen = np.concatenate([chosen, latest])
-        numbers, y = numbers[chosen], y[chosen]
-    return max(settings(kernel, numbers, y), key=lambda setting: setting.evidence)
+    def _numbers(
+        self, pool: Candidates, running: Sequence[Architecture]
+    ) -> tuple[list[int], list[int]]:
+        """The candidates that were told, and those whose evaluation runs."""
+        told = [pool.numbers[trial.proposal.architecture.id] for trial in self._told]
+        return told, [pool.numbers[architecture.id] for architecture in running]
 
 
 STRATEGY = Surrogate
