@@ -119,7 +119,7 @@ def test_a_table_of_one_task_has_no_others(tmp_path: Path) -> None:
     [
         ({"strategy": "rondom"}, "--source-history is 'rondom'; did you mean 'random'"),
         ({"labels": "negatd"}, "--source-labels is 'negatd'; did you mean 'negated'"),
-        ({"trials": 0}, "--source-trials is 0, expected at least 1"),
+        ({"trials": 0}, "--source-trials is 0, expected at least 5"),
     ],
 )
 def test_histories_that_cannot_be_are_refused_in_one_line(
@@ -292,7 +292,7 @@ REFUSED = {
     "history": (["--sources", "like", "--source-history", "grid"], "--source-history is 'grid'"),
     "labels": (["--sources", "like", "--source-labels", "wrong"], "--source-labels is 'wrong'"),
     "trials": (["--sources", "like", "--source-trials", "0"], "--source-trials is 0"),
-    "too few": (["--sources", "like", "--source-trials", "3"], "3 comparable trials, expected at"),
+    "too few": (["--sources", "like", "--source-trials", "3"], "--source-trials is 3, expected at least 5"),
 }
 
 

@@ -19,7 +19,7 @@ from metanas.core.plugins import reference, resolve
 from metanas.core.search import Search, run
 from metanas.executors.inline import Inline
 from metanas.meta.fitting import fit
-from metanas.meta.prior import Prior
+from metanas.meta.prior import FEWEST, Prior
 from metanas.stores.experience import row_of, table_of
 from metanas.stores.journal import MemoryJournal
 from metanas.tables import Table, load
@@ -54,8 +54,8 @@ class History:
             )
         if self.labels not in LABELS:
             raise ConfigError(f"--source-labels is '{self.labels}'{unknown(self.labels, LABELS)}")
-        if self.trials < 1:
-            raise ConfigError(f"--source-trials is {self.trials}, expected at least 1")
+        if self.trials < FEWEST:
+            raise ConfigError(f"--source-trials is {self.trials}, expected at least {FEWEST}")
 
     def fitted(self, path: str, target: str, measure: str, seed: int) -> Prior:
         """The prior that is learnt from it before the target is searched.
