@@ -292,7 +292,10 @@ REFUSED = {
     "history": (["--sources", "like", "--source-history", "grid"], "--source-history is 'grid'"),
     "labels": (["--sources", "like", "--source-labels", "wrong"], "--source-labels is 'wrong'"),
     "trials": (["--sources", "like", "--source-trials", "0"], "--source-trials is 0"),
-    "too few": (["--sources", "like", "--source-trials", "3"], "--source-trials is 3, expected at least 5"),
+    "too few": (
+        ["--sources", "like", "--source-trials", "3"],
+        "--source-trials is 3, expected at least 5",
+    ),
 }
 
 
